@@ -1,0 +1,365 @@
+//! What to do, frozen and serialisable. Every verb compiles to a [`Job`]; a job file is one.
+//!
+//! Only `source`, `steps`, `output` and `aggregates` (and what they refer to by name: URLs of
+//! services) make the identity of a run. Rates, concurrency, memory, attempts, secrets and display
+//! may change from one process of a run to the next.
+
+mod check;
+mod diagnose;
+mod freeze;
+mod identity;
+mod parse;
+mod status;
+pub mod units;
+mod write;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::pace::Rate;
+use crate::secret::SecretSpec;
+
+pub use check::{Problem, check, is_secret_header};
+pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
+pub use freeze::freeze;
+pub use identity::{Identity, what_differs};
+pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
+pub use status::{OnStatus, StatusSet};
+pub use write::{write, write_frozen};
+
+/// The job file format written by this version.
+pub const FORMAT: u32 = 1;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// What to call it in run names: the verb it was lowered from, or the stem of its file.
+    pub verb: String,
+    /// Where items come from.
+    pub source: SourceSpec,
+    /// Services by name; a step's URL may start with `{name}`.
+    pub services: BTreeMap<String, ServiceSpec>,
+    /// References to secrets by name.
+    pub secrets: BTreeMap<String, SecretSpec>,
+    /// What is done to each item, in order.
+    pub steps: Vec<StepSpec>,
+    /// Where done items are written.
+    pub output: Option<OutputSpec>,
+    /// Retry policy.
+    pub retry: RetrySpec,
+    /// Bounds that may change between processes of one run.
+    pub limits: LimitsSpec,
+    /// At-least-once or at-most-once.
+    pub delivery: Delivery,
+}
+
+/// How rows are written in a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFormat {
+    /// Comma-separated values (RFC 4180).
+    Csv,
+    /// Tab-separated values.
+    Tsv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+impl RowFormat {
+    /// The key in the job file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RowFormat::Csv => "csv",
+            RowFormat::Tsv => "tsv",
+            RowFormat::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// Whether the first line of a CSV names its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HeaderMode {
+    /// It does when it fits no column types, or when it equals the declared names.
+    #[default]
+    Auto,
+    /// It always does.
+    Yes,
+    /// It never does.
+    No,
+}
+
+/// Type of a CSV column; anything else in it rejects the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ColumnType {
+    /// Any text, written as a JSON string.
+    #[default]
+    Str,
+    /// An integer of any size, written as it stands.
+    Int,
+    /// A JSON number, written as it stands.
+    Float,
+    /// `true` or `false`.
+    Bool,
+    /// Any JSON value, written as it stands.
+    Json,
+}
+
+impl ColumnType {
+    /// The word after the colon in `--columns id:int`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ColumnType::Str => "str",
+            ColumnType::Int => "int",
+            ColumnType::Float => "float",
+            ColumnType::Bool => "bool",
+            ColumnType::Json => "json",
+        }
+    }
+
+    /// The inverse of [`ColumnType::as_str`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        [ColumnType::Str, ColumnType::Int, ColumnType::Float, ColumnType::Bool, ColumnType::Json]
+            .into_iter()
+            .find(|t| t.as_str() == word)
+    }
+}
+
+/// A named, typed column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name of the member of the record.
+    pub name: String,
+    /// What it must hold.
+    pub kind: ColumnType,
+}
+
+/// What to do with input that is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnInvalid {
+    /// It is rejected, the run goes on and ends with exit status 3.
+    #[default]
+    Skip,
+    /// The run stops at once with exit status 2.
+    Stop,
+}
+
+/// What to do from the first difference on when the input changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfChanged {
+    /// Skip what was done, by key.
+    SkipDone,
+    /// Take everything.
+    All,
+    /// Stop and say so.
+    Stop,
+}
+
+/// Where items come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSpec {
+    /// How rows are written.
+    pub format: RowFormat,
+    /// A path, `-` for standard input, or an http(s) URL. Compression is known by content.
+    pub location: String,
+    /// See [`HeaderMode`]; CSV and TSV only.
+    pub header: HeaderMode,
+    /// Declared columns; CSV and TSV only. Empty: named by the header, all text.
+    pub columns: Vec<Column>,
+    /// Template of the key: `{user_id},{video_id}`. None: the whole record's text (CSV: the line).
+    pub key: Option<String>,
+    /// What to do with bad input.
+    pub on_invalid: OnInvalid,
+    /// What to do when the input changed; None: by the kind of job.
+    pub if_changed: Option<IfChanged>,
+    /// Stop reading after so many items.
+    pub limit: Option<u64>,
+}
+
+impl SourceSpec {
+    /// A source with nothing said but where it is.
+    pub fn new(format: RowFormat, location: impl Into<String>) -> Self {
+        SourceSpec {
+            format,
+            location: location.into(),
+            header: HeaderMode::default(),
+            columns: Vec::new(),
+            key: None,
+            on_invalid: OnInvalid::default(),
+            if_changed: None,
+            limit: None,
+        }
+    }
+}
+
+/// A service: its base URL, its pace, and what is sent with every request.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ServiceSpec {
+    /// Base URL without a final slash.
+    pub url: String,
+    /// Ceiling of the rate.
+    pub rate: Option<Rate>,
+    /// Requests in flight.
+    pub concurrency: Option<Concurrency>,
+    /// Names of secrets sent with every request.
+    pub auth: Vec<String>,
+    /// Headers sent with every request.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind {
+    /// `GET` a URL template; the reply's JSON body is attached under the step's name.
+    Get {
+        /// URL template.
+        url: String,
+        /// Expression over the body; None: the whole body.
+        take: Option<String>,
+    },
+    /// Send the item to a URL template.
+    Post {
+        /// URL template.
+        url: String,
+        /// Expression over the record; None: an object of the lookups by name (without lookups:
+        /// the record).
+        body: Option<String>,
+        /// `PUT` instead of `POST`.
+        put: bool,
+    },
+    /// Attach the value of an expression.
+    Map {
+        /// Expression over the record.
+        expr: String,
+    },
+    /// Skip items for which the expression is false or null.
+    Filter {
+        /// Expression over the record.
+        expr: String,
+    },
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepSpec {
+    /// Unique in the job.
+    pub name: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// What single statuses mean, first match wins.
+    pub on: Vec<(StatusSet, OnStatus)>,
+    /// Statuses that mean success; empty: 2xx.
+    pub expect: Vec<StatusSet>,
+    /// Headers of this step.
+    pub headers: BTreeMap<String, String>,
+    /// Time for one attempt of this step; None: the job's.
+    pub timeout: Option<Duration>,
+}
+
+impl StepSpec {
+    /// A step with nothing said but what it does.
+    pub fn new(name: impl Into<String>, kind: StepKind) -> Self {
+        let name = name.into();
+        StepSpec { name, kind, on: Vec::new(), expect: Vec::new(), headers: BTreeMap::new(), timeout: None }
+    }
+
+    /// The name of the service its URL starts with.
+    pub fn service(&self) -> Option<&str> {
+        let (StepKind::Get { url, .. } | StepKind::Post { url, .. }) = &self.kind else { return None };
+        let (name, _) = url.strip_prefix('{')?.split_once('}')?;
+        Some(name)
+    }
+}
+
+/// The name of the step that `where` becomes.
+pub const WHERE: &str = "where";
+
+/// The filter that `where` becomes: the first step.
+pub fn where_step(expr: impl Into<String>) -> StepSpec {
+    StepSpec::new(WHERE, StepKind::Filter { expr: expr.into() })
+}
+
+/// Where done items are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputSpec {
+    /// Csv or Jsonl.
+    pub format: RowFormat,
+    /// A path.
+    pub path: String,
+    /// Expression for the row; None: the record with everything attached.
+    pub row: Option<String>,
+    /// What to do when the file exists at the start of a fresh run.
+    pub exists: IfExists,
+}
+
+/// What a fresh run does with an output file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// Refuses to start.
+    #[default]
+    Refuse,
+    /// Empties it.
+    Overwrite,
+    /// Writes after what is there.
+    Append,
+}
+
+/// Retry policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetrySpec {
+    /// Attempts charged to an item before it fails.
+    pub attempts: u32,
+    /// Time after the first attempt in which an item may be retried; None: no bound.
+    pub within: Option<Duration>,
+}
+
+impl Default for RetrySpec {
+    fn default() -> Self {
+        RetrySpec { attempts: 8, within: None }
+    }
+}
+
+/// Requests in flight to one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// As many at once, always.
+    Fixed(u32),
+}
+
+/// Bounds that are not part of a run's identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitsSpec {
+    /// Items in work, and requests in flight to one service.
+    pub concurrency: Concurrency,
+    /// Ceiling of the rate of every service that has none of its own.
+    pub rate: Option<Rate>,
+    /// Bytes accounted over everything that grows.
+    pub memory: u64,
+    /// Time for one attempt.
+    pub timeout: Duration,
+    /// Time for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Longest silence while a reply is read.
+    pub read_timeout: Duration,
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        LimitsSpec {
+            concurrency: Concurrency::Fixed(crate::limits::CONCURRENCY_DEFAULT),
+            rate: None,
+            memory: crate::limits::MEMORY_DEFAULT,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What happens to an effect whose reply was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// It is sent again with the same idempotency key.
+    #[default]
+    AtLeastOnce,
+    /// It is never sent again: in doubt until a person settles it.
+    AtMostOnce,
+}

@@ -1,0 +1,79 @@
+//! Every bound of Haul, with its reason. Nothing else is unbounded.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Items read and not committed. It bounds what a crash may repeat; large enough that a commit
+/// every 10 ms never starves the workers (4,096 / 10 ms = 400 k items/s).
+pub const WINDOW_ITEMS: usize = 4096;
+/// Bytes of records in the window.
+pub const WINDOW_BYTES: usize = 8 * MIB;
+/// `--memory` when nothing is said.
+pub const MEMORY_DEFAULT: u64 = 12 * MIB as u64;
+/// Least `--memory`: below it a page, a body and the ledger's cache do not fit at once.
+pub const MEMORY_LEAST: u64 = MIB as u64;
+/// A job file: they are written by hand, and one that is larger is something else.
+pub const JOB_BYTES: u64 = 4 * MIB as u64;
+/// Items a row source puts into one page: pages are the unit of hand-over between threads.
+pub const PAGE_ITEMS: usize = 256;
+/// Bytes a row source puts into one page.
+pub const PAGE_BYTES: usize = 64 * KIB;
+/// Pages read ahead of the window.
+pub const PAGES_AHEAD: usize = 2;
+/// One line of input. Longer ones are rejected with their line number, without being held.
+pub const LINE_BYTES: usize = MIB;
+/// A decoded reply body that is parsed as JSON.
+pub const BODY_BYTES: usize = 16 * MIB;
+/// Raw bytes kept of rejected input.
+pub const REJECTED_BYTES: usize = 4 * KIB;
+/// Characters kept of a fault's message.
+pub const MESSAGE_CHARS: usize = 400;
+/// Redirects followed by one request.
+pub const REDIRECTS: usize = 10;
+/// Outcomes in one commit; more wait for the next.
+pub const COMMIT_ITEMS: usize = 1000;
+/// Longest an outcome waits for company before its commit starts.
+pub const COMMIT_LINGER: Duration = Duration::from_millis(10);
+/// Parked rows above which reading pauses: more would only grow the ledger.
+pub const PARKED_ROWS: u64 = 1_000_000;
+/// Parked items taken from the ledger at once.
+pub const DUE_ITEMS: usize = 256;
+/// Keys of an endless source that the key log keeps.
+pub const KEYS_KEPT: u64 = 64_000_000;
+/// How long attempts in flight may take to end after the first SIGINT or SIGTERM.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long the ledger waits for a reader of another process.
+pub const LEDGER_BUSY: Duration = Duration::from_secs(30);
+/// Disk space kept free for the last commit of a full disk.
+pub const LEDGER_RESERVE: u64 = 16 * MIB as u64;
+/// Interval rows of one second kept (an hour), then of one minute (a week), then of one hour.
+pub const TICKS_1S: u64 = 3600;
+/// See [`TICKS_1S`].
+pub const TICKS_1MIN: u64 = 7 * 24 * 60;
+/// Rows of lane history kept.
+pub const LANE_ROWS: u64 = 10_000;
+/// A lane that is paused for longer gives its permits back.
+pub const PERMIT_HOLD: Duration = Duration::from_secs(1);
+/// Attempts at an item that a service answers with 401 or 403 while it answers others.
+pub const DENIED_ATTEMPTS: u32 = 4;
+/// Requests in flight to one service when nothing is said.
+pub const CONCURRENCY_DEFAULT: u32 = 32;
+/// Most requests in flight to one service that can be asked for: one address has 65,535 ports.
+pub const CONCURRENCY_MAX: u32 = 65_535;
+/// Share of requests that may be retries before further ones are delayed.
+pub const RETRY_SHARE: f64 = 0.2;
+/// Hosts a run may talk to; more lanes would hold more connections than memory allows.
+pub const LANES: usize = 1024;
+/// The head of a reply, and its trailer: services send a few hundred bytes, proxies cap at 8 to 64 KiB.
+pub const HEAD_BYTES: usize = 64 * KIB;
+/// Connections kept open without a request, over all lanes: each costs the peer as much as us.
+pub const CONNECTIONS_IDLE: usize = 1024;
+/// How long a connection is kept without a request: most services close theirs after 60 s or more,
+/// and an earlier close is noticed before the connection is used again.
+pub const CONNECTION_IDLE_AGE: Duration = Duration::from_secs(55);
+/// Host names whose addresses are remembered.
+pub const DNS_NAMES: usize = 1024;
+/// How long addresses are remembered: short enough to follow a fail-over by DNS.
+pub const DNS_AGE: Duration = Duration::from_secs(30);

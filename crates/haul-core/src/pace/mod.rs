@@ -1,0 +1,14 @@
+//! Pacing: rate, retry and retry budget as pure state machines. Time comes in as an argument.
+
+pub mod backoff;
+pub mod breaker;
+pub mod gcra;
+pub mod hint;
+pub mod limit;
+pub mod share;
+
+pub use backoff::{Backoff, Retry, Tried};
+pub use breaker::{Admit, Breaker};
+pub use gcra::{Gcra, Rate};
+pub use limit::Limiter;
+pub use share::RetryShare;

@@ -1,0 +1,121 @@
+//! Sources yield pages of items; a cursor says where to reopen them.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::cx::Cx;
+use crate::fault::Fault;
+use crate::item::{Key, Position, SliceId};
+use crate::record::Record;
+
+/// Where to reopen a slice. Opaque to the engine; text, so that it can be read in the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Cursor(pub String);
+
+/// What the source looked like up to a cursor: if the same prefix still stands there, the input
+/// only grew. Opaque to the engine; equal means unchanged.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Fingerprint(pub String);
+
+/// A part of a source that can be read alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// Unique within the run.
+    pub id: SliceId,
+    /// First position, as the source writes it (empty: from the start).
+    pub lo: String,
+    /// End, excluded, as the source writes it (empty: to the end).
+    pub hi: String,
+    /// The slice it was split from.
+    pub parent: Option<SliceId>,
+}
+
+impl Slice {
+    /// The one slice of a source that has no parts.
+    pub fn whole() -> Self {
+        Slice { id: SliceId(0), lo: String::new(), hi: String::new(), parent: None }
+    }
+}
+
+/// An item as a source yields it; the engine gives it its slice and seq.
+#[derive(Clone, Debug)]
+pub struct NewItem {
+    /// What the user calls it. For bad input: what can be said of it (a line number).
+    pub key: Key,
+    /// Where it stands.
+    pub position: Position,
+    /// The record, or why this input is no record: it will be `rejected` (or stop the run).
+    pub record: Result<Record, Rejection>,
+}
+
+/// Bad input: the reason, and the beginning of the bytes it was.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// For a person: `user_id "abc" is not an integer`.
+    pub reason: String,
+    /// The raw input, cut to [`crate::limits::REJECTED_BYTES`].
+    pub raw: bytes::Bytes,
+}
+
+/// What was read at once.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// In order of the source; may be empty (a page of a filtered range).
+    pub items: Vec<NewItem>,
+    /// Bytes of input that it stands for, for progress.
+    pub bytes: u64,
+    /// Where the next page starts.
+    pub next: Cursor,
+}
+
+/// One slice, being read.
+#[async_trait]
+pub trait Source: Send {
+    /// The next page; `None` at the end. An `Err` leaves the source unchanged: the engine backs off
+    /// and calls again, unless the fault is permanent or fatal.
+    async fn next_page(&mut self, cx: &Cx<'_>) -> Result<Option<Page>, Fault>;
+
+    /// Lowers its own end and returns what was given away, for an idle worker to read. The ledger
+    /// commits the split before the child is opened.
+    fn give_away(&mut self) -> Option<Slice> {
+        None
+    }
+}
+
+/// What a source can do on resume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rereading {
+    /// It can be reopened at a cursor, and its prefix can be fingerprinted (a file).
+    Seek,
+    /// It is fed again from its start (a pipe): keys are compared with the key log.
+    Refeed,
+}
+
+/// Opens the slices of a source.
+#[async_trait]
+pub trait Opener: Send + Sync {
+    /// All slices at the start of a run.
+    fn slices(&self) -> Vec<Slice>;
+
+    /// Opens a slice at a cursor (`None`: its start).
+    async fn open(&self, slice: &Slice, from: Option<&Cursor>, cx: &Cx<'_>)
+    -> Result<Box<dyn Source>, Fault>;
+
+    /// What the source looks like now up to `upto`. Compared with what the cursor itself says of
+    /// the bytes that were read (see [`Opener::remembered`]).
+    async fn fingerprint(&self, upto: &Cursor, cx: &Cx<'_>) -> Result<Fingerprint, Fault>;
+
+    /// The fingerprint that was taken while reading up to this cursor; it travels in the cursor.
+    fn remembered(&self, cursor: &Cursor) -> Fingerprint;
+
+    /// How it can be read again.
+    fn rereading(&self) -> Rereading;
+
+    /// What messages call the source: `pairs.csv`.
+    fn name(&self) -> &str;
+
+    /// Bytes of the whole source, where known, for progress.
+    fn size_hint(&self) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,187 @@
+//! What is written is read back as the same job.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haul_core::job::*;
+use haul_core::pace::Rate;
+use haul_core::secret::{SecretFrom, SecretSpec};
+use proptest::prelude::*;
+
+/// Text with everything that needs care in TOML.
+fn text() -> impl Strategy<Value = String> {
+    prop::string::string_regex("[a-z\"\\\\ \t\n\u{7f}ä🦀'#=\\[\\].|]{0,12}[a-z.]").unwrap()
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop::string::string_regex("[a-zA-Z_][a-zA-Z0-9_-]{0,8}").unwrap()
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    (1u64..100_000_000).prop_map(Duration::from_millis)
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    (1u64..100_000, prop::sample::select(vec![1u64, 5, 60, 3600, 86_400]))
+        .prop_map(|(count, secs)| Rate { count, per: Duration::from_secs(secs) })
+}
+
+fn concurrency() -> impl Strategy<Value = Concurrency> {
+    (1u32..=65_535).prop_map(Concurrency::Fixed)
+}
+
+fn headers() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let value = prop::string::string_regex("[ -~]{0,8}").unwrap();
+    prop::collection::btree_map("X-[A-Z][a-z.!]{0,4}", value, 0..3)
+}
+
+fn source() -> impl Strategy<Value = SourceSpec> {
+    let kind = prop::sample::select(vec!["str", "int", "float", "bool", "json"]);
+    let columns = prop::collection::btree_map("[a-z][a-z :]{0,6}[a-z]", kind, 0..4).prop_map(|m| {
+        let column =
+            |(name, kind): (String, &str)| Column { name, kind: ColumnType::from_word(kind).unwrap() };
+        m.into_iter().map(column).collect::<Vec<_>>()
+    });
+    let changed =
+        prop::option::of(prop::sample::select(vec![IfChanged::SkipDone, IfChanged::All, IfChanged::Stop]));
+    (
+        prop::sample::select(vec![RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl]),
+        "[a-z./ä\"]{1,10}[a-z]",
+        prop::sample::select(vec![HeaderMode::Auto, HeaderMode::Yes, HeaderMode::No]),
+        columns,
+        prop::option::of("([{][a-z]{1,4}[}],){0,2}[a-z]"),
+        any::<bool>(),
+        changed,
+        prop::option::of(1..=i64::MAX as u64),
+    )
+        .prop_map(|(format, location, header, columns, key, stop, if_changed, limit)| {
+            let rows = format != RowFormat::Jsonl;
+            SourceSpec {
+                format,
+                location,
+                header: if rows { header } else { HeaderMode::Auto },
+                columns: if rows { columns } else { Vec::new() },
+                key,
+                on_invalid: if stop { OnInvalid::Stop } else { OnInvalid::Skip },
+                if_changed,
+                limit,
+            }
+        })
+}
+
+fn statuses() -> impl Strategy<Value = Vec<StatusSet>> {
+    let one = prop_oneof![(100u16..600).prop_map(StatusSet::One), (1u8..6).prop_map(StatusSet::Class)];
+    prop::collection::btree_set(one, 0..4).prop_map(|s| s.into_iter().collect())
+}
+
+fn get_step() -> impl Strategy<Value = StepSpec> {
+    let actions = vec![OnStatus::Skip, OnStatus::Null, OnStatus::Done, OnStatus::Fail, OnStatus::Retry];
+    let action = prop::sample::select(actions);
+    (name(), prop::option::of(text()), statuses(), statuses(), action, headers(), prop::option::of(time()))
+        .prop_map(|(name, take, on, expect, action, headers, timeout)| StepSpec {
+            on: on.into_iter().map(|s| (s, action)).collect(),
+            expect,
+            headers,
+            timeout,
+            ..StepSpec::new(name, StepKind::Get { url: "{svc}/a/{id}?q=\"x\"".to_owned(), take })
+        })
+}
+
+fn steps() -> impl Strategy<Value = Vec<StepSpec>> {
+    let pure = (name(), text(), any::<bool>()).prop_map(|(name, expr, map)| {
+        StepSpec::new(name, if map { StepKind::Map { expr } } else { StepKind::Filter { expr } })
+    });
+    let last = (prop::option::of(text()), any::<bool>()).prop_map(|(body, put)| {
+        StepSpec::new("last", StepKind::Post { url: "http://h:1/{id}".to_owned(), body, put })
+    });
+    let filter = prop::option::of(text().prop_map(where_step));
+    (filter, prop::collection::vec(prop_oneof![get_step(), pure], 0..4), prop::option::of(last)).prop_map(
+        |(filter, middle, last)| {
+            let mut steps: Vec<StepSpec> = filter.into_iter().chain(middle).chain(last).collect();
+            let mut seen = std::collections::BTreeSet::new();
+            steps.retain(|s| seen.insert(s.name.clone()));
+            steps
+        },
+    )
+}
+
+fn output() -> impl Strategy<Value = OutputSpec> {
+    let exists = prop::sample::select(vec![IfExists::Refuse, IfExists::Overwrite, IfExists::Append]);
+    (any::<bool>(), "[a-z./]{1,8}x", prop::option::of(text()), exists).prop_map(|(csv, path, row, exists)| {
+        OutputSpec {
+            format: if csv { RowFormat::Csv } else { RowFormat::Jsonl },
+            path: format!("out-{path}"),
+            row,
+            exists,
+        }
+    })
+}
+
+fn limits() -> impl Strategy<Value = LimitsSpec> {
+    (concurrency(), prop::option::of(rate()), (1u64 << 20)..1 << 44, time(), time(), time()).prop_map(
+        |(concurrency, rate, memory, timeout, connect_timeout, read_timeout)| LimitsSpec {
+            concurrency,
+            rate,
+            memory,
+            timeout,
+            connect_timeout,
+            read_timeout,
+        },
+    )
+}
+
+fn secrets() -> impl Strategy<Value = BTreeMap<String, SecretSpec>> {
+    let from = prop_oneof![
+        "[A-Z_]{1,8}".prop_map(SecretFrom::Env),
+        text().prop_map(SecretFrom::File),
+        text().prop_map(SecretFrom::Command)
+    ];
+    let format = prop::sample::select(vec!["{}", "Bearer {}", "a=\"{}\""]);
+    let secret = ("X-[a-z]{1,5}", from, format).prop_map(|(header, from, format)| SecretSpec {
+        header,
+        from,
+        format: format.to_owned(),
+    });
+    prop::collection::btree_map(name(), secret, 0..3)
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    let service = (prop::option::of(rate()), prop::option::of(concurrency()), headers());
+    let retry = (1u32..=u32::MAX, prop::option::of(time()));
+    (source(), service, secrets(), steps(), output(), retry, limits(), any::<bool>()).prop_map(
+        |(source, (rate, concurrency, headers), secrets, steps, output, (attempts, within), limits, once)| {
+            let auth = secrets.keys().cloned().collect();
+            let service = ServiceSpec { url: "https://h:8/p".to_owned(), rate, concurrency, auth, headers };
+            Job {
+                verb: "enrich".to_owned(),
+                source,
+                services: BTreeMap::from([("svc".to_owned(), service)]),
+                secrets,
+                steps,
+                output: Some(output),
+                retry: RetrySpec { attempts, within },
+                limits,
+                delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_written_job_is_read_back_as_it_was(job in job()) {
+        prop_assert_eq!(check(&job), vec![]);
+        prop_assert_eq!(&super::read(&write(&job)), &job);
+        let named = Job { verb: "other \"name\"".to_owned(), ..job };
+        prop_assert_eq!(&super::read(&write_frozen(&named)), &named);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,80}", tail in ".{0,40}") {
+        let text = format!("haul = 1\n[source]\n{text}\n[[step]]\n{tail}");
+        let set = [tail.clone(), text.clone()];
+        let _ = parse(&Given { text: &text, name: "x", profile: Some(&tail), set: &set });
+    }
+}

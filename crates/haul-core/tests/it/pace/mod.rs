@@ -1,0 +1,5 @@
+//! Pacing in virtual time.
+
+mod limit;
+mod service;
+mod sim;
