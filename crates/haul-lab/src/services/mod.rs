@@ -1,0 +1,118 @@
+//! The simulated services: one file each.
+
+mod catalogue;
+mod index;
+mod users;
+mod videos;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use catalogue::Catalogue;
+
+use crate::http::{Head, Request};
+use crate::script::Script;
+use crate::world::{Live, World};
+
+/// A service the lab can play.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// `GET /users/ID`
+    Users,
+    /// `GET /videos/ID`
+    Videos,
+    /// `POST /index`
+    Index,
+}
+
+impl Service {
+    /// All of them, in the order of their default ports.
+    pub const ALL: [Service; 3] = [Service::Users, Service::Videos, Service::Index];
+
+    /// The word of the command line, in URLs and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Service::Users => "users",
+            Service::Videos => "videos",
+            Service::Index => "index",
+        }
+    }
+
+    /// The inverse of [`Service::as_str`]; the message names what there is.
+    pub fn from_word(word: &str) -> Result<Self, String> {
+        Service::ALL.into_iter().find(|s| s.as_str() == word).ok_or_else(|| {
+            let known = Service::ALL.map(Service::as_str).join(", ");
+            format!("\"{word}\" is not a service of the lab: it has {known}")
+        })
+    }
+
+    /// Where it stands above the base port.
+    pub fn port_offset(self) -> u16 {
+        match self {
+            Service::Users => 0,
+            Service::Videos => 1,
+            Service::Index => 2,
+        }
+    }
+}
+
+/// Users and videos as they are for this seed.
+pub(crate) fn catalogues(seed: u64) -> (Catalogue, Catalogue) {
+    (users::catalogue(seed), videos::catalogue(seed))
+}
+
+/// The reply that was appended: its status and the length of its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) status: u16,
+    pub(crate) body: usize,
+}
+
+/// Does what the request asks for and appends the reply.
+pub(crate) fn answer(
+    world: &World,
+    live: &Live,
+    script: &Script,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Written {
+    match live.service {
+        Service::Users => users::answer(world, live, script, request, out),
+        Service::Videos => videos::answer(world, live, script, request, out),
+        Service::Index => index::answer(world, live, script, request, out),
+    }
+}
+
+/// Answers `GET {prefix}ID` from a catalogue: what users and videos share.
+fn look_up(
+    catalogue: &Catalogue,
+    prefix: &str,
+    (live, script): (&Live, &Script),
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Written {
+    if request.method != "GET" {
+        return message(out, 405, "only GET");
+    }
+    let path = request.path.split('?').next().unwrap_or_default();
+    let Some(id) = path.strip_prefix(prefix) else {
+        return message(out, 404, "no such path");
+    };
+    let Ok(id) = id.parse::<u64>() else {
+        return message(out, 400, "the id is not an integer");
+    };
+    if script.is_missing(live.seed, id) {
+        return message(out, 404, "no such id");
+    }
+    live.record.served(id);
+    let body = catalogue.reply(id, script.gzip, out);
+    Written { status: 200, body }
+}
+
+/// Appends a short JSON reply.
+pub(crate) fn message(out: &mut Vec<u8>, status: u16, text: &str) -> Written {
+    let body = format!("{{\"error\":\"{text}\"}}");
+    Head::start(out, status).header("content-type", "application/json").end(body.len());
+    out.extend_from_slice(body.as_bytes());
+    Written { status, body: body.len() }
+}

@@ -1,0 +1,355 @@
+//! The record of the truth: what was really asked for and accepted.
+
+mod hashes;
+mod meter;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use hashes::Hashes;
+pub(crate) use hashes::lock;
+use meter::Meter;
+
+use crate::limits;
+use crate::mix::mix;
+use crate::services::Service;
+
+/// What a service saw. `requests` is the sum of `statuses`, `dropped`, `reply_lost`, `truncated`, `html`,
+/// `hung` and what is in flight.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Truth {
+    /// Whose it is.
+    pub service: Service,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests read, the lab's own (`/_…`) not counted.
+    pub requests: u64,
+    /// Whole replies, by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Connections closed before the effect.
+    pub dropped: u64,
+    /// Connections closed after the effect, instead of a reply.
+    pub reply_lost: u64,
+    /// Replies cut off, after the effect.
+    pub truncated: u64,
+    /// HTML pages sent.
+    pub html: u64,
+    /// Requests left without an answer.
+    pub hung: u64,
+    /// Most requests in any window of one second.
+    pub busiest_second: u64,
+    /// Requests in work now.
+    pub in_flight: u32,
+    /// Most requests in work at once.
+    pub max_in_flight: u32,
+    /// Lookups: documents served. Index: documents accepted, each `Idempotency-Key` counted once.
+    pub accepted: u64,
+    /// Lookups: different ids served. Index: different (user, video) pairs accepted.
+    pub unique: u64,
+    /// Lookups: documents served again. Index: pairs accepted again under a different key, or under none.
+    pub repeated: u64,
+    /// Posts that came again under the key they were accepted with: a retry, and as it should be.
+    pub replayed: u64,
+    /// Posts under a key that had been used for another pair; not accepted.
+    pub conflicts: u64,
+    /// Documents accepted whose user or video is not byte for byte what was served.
+    pub mismatched: u64,
+    /// Documents accepted that name no user or no video.
+    pub unidentified: u64,
+    /// Posts without an `Idempotency-Key`.
+    pub keyless: u64,
+    /// The start of the first mismatched document.
+    pub first_mismatch: Option<String>,
+}
+
+/// A document that was posted.
+pub(crate) struct Posted<'a> {
+    /// Hash of its user and video, where it has both.
+    pub(crate) pair: Option<u64>,
+    pub(crate) key: Option<&'a [u8]>,
+    /// Not what was served.
+    pub(crate) altered: bool,
+    pub(crate) body: &'a [u8],
+}
+
+#[derive(Default)]
+struct Counters {
+    connections: AtomicU64,
+    requests: AtomicU64,
+    dropped: AtomicU64,
+    reply_lost: AtomicU64,
+    truncated: AtomicU64,
+    html: AtomicU64,
+    hung: AtomicU64,
+    accepted: AtomicU64,
+    repeated: AtomicU64,
+    replayed: AtomicU64,
+    conflicts: AtomicU64,
+    mismatched: AtomicU64,
+    unidentified: AtomicU64,
+    keyless: AtomicU64,
+    max_in_flight: AtomicU32,
+}
+
+impl Counters {
+    /// All but `connections`: those stay open over a reset.
+    fn clear(&self) {
+        for counter in [
+            &self.requests,
+            &self.dropped,
+            &self.reply_lost,
+            &self.truncated,
+            &self.html,
+            &self.hung,
+            &self.accepted,
+            &self.repeated,
+            &self.replayed,
+            &self.conflicts,
+            &self.mismatched,
+            &self.unidentified,
+            &self.keyless,
+        ] {
+            counter.store(0, Relaxed);
+        }
+        self.max_in_flight.store(0, Relaxed);
+    }
+}
+
+/// How a request ended without a whole reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    Dropped,
+    ReplyLost,
+    Truncated,
+    Html,
+    Hung,
+}
+
+/// The record as it is being written.
+pub(crate) struct Record {
+    counters: Counters,
+    statuses: Box<[AtomicU64]>,
+    in_flight: AtomicU32,
+    meter: Mutex<Meter>,
+    /// Ids served, or pairs accepted.
+    things: Hashes<()>,
+    /// Idempotency keys, each with a part of the hash of its pair.
+    keys: Hashes<u32>,
+    first_mismatch: Mutex<Option<String>>,
+}
+
+/// A request in work; ends when dropped.
+pub(crate) struct InFlight<'a>(&'a Record);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What is known of a request when it arrives.
+pub(crate) struct Arrival<'a> {
+    /// How many came before it.
+    pub(crate) ordinal: u64,
+    /// Requests in work, this one included.
+    pub(crate) in_flight: u32,
+    /// Whether the rate limit admits it, and what is left; `None`: refused.
+    pub(crate) admitted: Option<u32>,
+    pub(crate) _guard: InFlight<'a>,
+}
+
+impl Record {
+    pub(crate) fn new() -> Self {
+        Record {
+            counters: Counters::default(),
+            statuses: (0..600).map(|_| AtomicU64::new(0)).collect(),
+            in_flight: AtomicU32::new(0),
+            meter: Mutex::default(),
+            things: Hashes::default(),
+            keys: Hashes::default(),
+            first_mismatch: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn connected(&self) {
+        self.counters.connections.fetch_add(1, Relaxed);
+    }
+
+    /// A request was read, `now` in nanoseconds; `rate_limit` 0: none.
+    pub(crate) fn arrive(&self, now: u64, rate_limit: u32) -> Arrival<'_> {
+        let ordinal = self.counters.requests.fetch_add(1, Relaxed);
+        let in_flight = self.in_flight.fetch_add(1, Relaxed) + 1;
+        self.counters.max_in_flight.fetch_max(in_flight, Relaxed);
+        let mut meter = lock(&self.meter);
+        meter.arrive(now);
+        let admitted = if rate_limit == 0 { Some(u32::MAX) } else { meter.admit(now, rate_limit) };
+        Arrival { ordinal, in_flight, admitted, _guard: InFlight(self) }
+    }
+
+    /// A request stays in work beyond its exchange.
+    pub(crate) fn hold(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(self)
+    }
+
+    /// A whole reply is on its way.
+    pub(crate) fn replied(&self, status: u16) {
+        if let Some(counter) = self.statuses.get(usize::from(status)) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn lost(&self, loss: Loss) {
+        let counter = match loss {
+            Loss::Dropped => &self.counters.dropped,
+            Loss::ReplyLost => &self.counters.reply_lost,
+            Loss::Truncated => &self.counters.truncated,
+            Loss::Html => &self.counters.html,
+            Loss::Hung => &self.counters.hung,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// A lookup took effect.
+    pub(crate) fn served(&self, id: u64) {
+        self.counters.accepted.fetch_add(1, Relaxed);
+        if self.things.learn(mix(id), ()).is_some() {
+            self.counters.repeated.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A post took effect.
+    pub(crate) fn posted(&self, posted: Posted<'_>) {
+        let c = &self.counters;
+        match posted.key {
+            None => {
+                c.keyless.fetch_add(1, Relaxed);
+            }
+            Some(key) => {
+                let pair = posted.pair.unwrap_or_default() as u32;
+                match self.keys.learn(xxh3_64(key), pair) {
+                    Some(same) if same == pair => {
+                        c.replayed.fetch_add(1, Relaxed);
+                        return;
+                    }
+                    Some(_) => {
+                        c.conflicts.fetch_add(1, Relaxed);
+                        return;
+                    }
+                    None => {}
+                }
+            }
+        }
+        c.accepted.fetch_add(1, Relaxed);
+        match posted.pair {
+            None => {
+                c.unidentified.fetch_add(1, Relaxed);
+            }
+            Some(pair) => {
+                if self.things.learn(pair, ()).is_some() {
+                    c.repeated.fetch_add(1, Relaxed);
+                }
+            }
+        }
+        if posted.altered && c.mismatched.fetch_add(1, Relaxed) == 0 {
+            let sample =
+                String::from_utf8_lossy(posted.body.get(..4 * limits::SAMPLE_CHARS).unwrap_or(posted.body))
+                    .chars()
+                    .take(limits::SAMPLE_CHARS)
+                    .collect();
+            *lock(&self.first_mismatch) = Some(sample);
+        }
+    }
+
+    pub(crate) fn snapshot(&self, service: Service) -> Truth {
+        let c = &self.counters;
+        let statuses = self.statuses.iter().enumerate().map(|(status, n)| (status as u16, n.load(Relaxed)));
+        Truth {
+            service,
+            connections: c.connections.load(Relaxed),
+            requests: c.requests.load(Relaxed),
+            statuses: statuses.filter(|(_, n)| *n > 0).collect(),
+            dropped: c.dropped.load(Relaxed),
+            reply_lost: c.reply_lost.load(Relaxed),
+            truncated: c.truncated.load(Relaxed),
+            html: c.html.load(Relaxed),
+            hung: c.hung.load(Relaxed),
+            busiest_second: lock(&self.meter).busiest(),
+            in_flight: self.in_flight.load(Relaxed),
+            max_in_flight: c.max_in_flight.load(Relaxed),
+            accepted: c.accepted.load(Relaxed),
+            unique: self.things.len(),
+            repeated: c.repeated.load(Relaxed),
+            replayed: c.replayed.load(Relaxed),
+            conflicts: c.conflicts.load(Relaxed),
+            mismatched: c.mismatched.load(Relaxed),
+            unidentified: c.unidentified.load(Relaxed),
+            keyless: c.keyless.load(Relaxed),
+            first_mismatch: lock(&self.first_mismatch).clone(),
+        }
+    }
+
+    /// Starts anew; what is in flight stays in flight.
+    pub(crate) fn reset(&self) {
+        self.counters.clear();
+        for counter in &self.statuses {
+            counter.store(0, Relaxed);
+        }
+        *lock(&self.meter) = Meter::default();
+        self.things.clear();
+        self.keys.clear();
+        *lock(&self.first_mismatch) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(record: &Record, pair: u64, key: Option<&str>) {
+        record.posted(Posted {
+            pair: Some(mix(pair)),
+            key: key.map(str::as_bytes),
+            altered: false,
+            body: b"",
+        });
+    }
+
+    #[test]
+    fn retries_repeats_and_conflicts_are_told_apart() {
+        let record = Record::new();
+        post(&record, 1, Some("a"));
+        post(&record, 1, Some("a"));
+        post(&record, 1, Some("b"));
+        post(&record, 2, Some("a"));
+        post(&record, 3, None);
+        post(&record, 3, None);
+        let t = record.snapshot(Service::Index);
+        assert_eq!(
+            (t.accepted, t.unique, t.repeated, t.replayed, t.conflicts, t.keyless),
+            (4, 2, 2, 1, 1, 2)
+        );
+        assert_eq!(t.accepted, t.unique + t.repeated + t.unidentified);
+    }
+
+    #[test]
+    fn a_reset_forgets_everything_but_what_is_in_flight() {
+        let record = Record::new();
+        let arrival = record.arrive(0, 0);
+        post(&record, 1, Some("a"));
+        record.replied(201);
+        record.lost(Loss::Hung);
+        record.reset();
+        let t = record.snapshot(Service::Index);
+        assert_eq!((t.requests, t.accepted, t.unique, t.hung, t.in_flight), (0, 0, 0, 0, 1));
+        assert!(t.statuses.is_empty());
+        drop(arrival);
+        assert_eq!(record.snapshot(Service::Index).in_flight, 0);
+        post(&record, 1, Some("a"));
+        assert_eq!(record.snapshot(Service::Index).replayed, 0);
+    }
+}
