@@ -1,0 +1,77 @@
+//! A polite stop reaches the workers: requests in flight end, requests that still wait for their
+//! permit or slot are not sent.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use haul_core::{Fault, LaneId, Lanes, Origin, Permit};
+use tokio::sync::Notify;
+
+use crate::lanes::StepLanes;
+
+/// Whether the run is being stopped.
+#[derive(Default)]
+pub(crate) struct Closing {
+    closed: AtomicBool,
+    wake: Notify,
+}
+
+impl Closing {
+    /// From now on nothing more is sent.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.wake.notify_waiters();
+    }
+
+    async fn wait(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// The lanes as one attempt at a step sees them.
+pub(crate) struct Attempt<'a> {
+    lanes: &'a StepLanes,
+    closing: &'a Closing,
+    held_back: AtomicBool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(lanes: &'a StepLanes, closing: &'a Closing) -> Self {
+        Attempt { lanes, closing, held_back: AtomicBool::new(false) }
+    }
+
+    /// The attempt's fault when its next request was held back by a stop: it waits for a permit that
+    /// will never come, and is to be dropped.
+    pub(crate) fn held_back(&self) -> Option<Fault> {
+        let held = self.held_back.load(Ordering::Relaxed);
+        held.then(|| Fault::transient("stopped", "the run was stopped before this was sent").uncharged())
+    }
+}
+
+#[async_trait]
+impl Lanes for Attempt<'_> {
+    fn lane(&self, origin: &Origin) -> LaneId {
+        self.lanes.lane(origin)
+    }
+
+    async fn enter(&self, lane: LaneId) -> Permit {
+        if self.closing.closed.load(Ordering::Relaxed) {
+            self.held_back.store(true, Ordering::Relaxed);
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            biased;
+            permit = self.lanes.permit(lane) => permit,
+            () = self.closing.wait() => {
+                self.held_back.store(true, Ordering::Relaxed);
+                std::future::pending().await
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What workers and the driver tell the committer.
+//!
+//! A plain list under a lock: handing over an outcome costs no wake-up unless the committer sleeps
+//! with nothing to do, or a whole commit's worth has gathered.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use haul_core::aggregate::At;
+use haul_core::ledger::{Exception, LaneNote, TickRow};
+use haul_core::{Cursor, KeyHash, Record, Seq, SliceId, UnixMs, limits};
+use tokio::sync::oneshot;
+
+/// What became of an item.
+pub(crate) enum Judgement {
+    /// Every step succeeded; what the sink and the aggregates get.
+    Done { row: Option<Bytes>, observed: Option<Box<(Record, At)>> },
+    /// It needs nothing.
+    Skipped,
+    /// It gets a row: failed, rejected, in doubt, or parked.
+    Exception(Box<Exception>),
+}
+
+/// An item leaves the window.
+pub(crate) struct Settled {
+    pub(crate) slice: SliceId,
+    pub(crate) seq: Seq,
+    pub(crate) judgement: Judgement,
+    /// It had a row (parked, or an intent) when its work began.
+    pub(crate) had_row: bool,
+    /// Bytes of window room it gives back.
+    pub(crate) bytes: usize,
+}
+
+/// A page was read.
+pub(crate) struct PageRead {
+    pub(crate) slice: SliceId,
+    /// Where to reopen to read this page again; `None`: the start of the slice.
+    pub(crate) start: Option<Cursor>,
+    /// Seq of its first item, and how many it has.
+    pub(crate) first: Seq,
+    pub(crate) items: u64,
+    /// Where the next page starts; `None`: this one was not taken to its end.
+    pub(crate) next: Option<Cursor>,
+    /// Hashes of the keys that are not in the key log yet; the first is of item `keys_from`.
+    pub(crate) keys: Vec<KeyHash>,
+    pub(crate) keys_from: Seq,
+    pub(crate) bytes: u64,
+}
+
+/// One message.
+pub(crate) enum Note {
+    Page(PageRead),
+    Settled(Settled),
+    /// The slice is at its end.
+    ReadAll(SliceId),
+    /// An at-most-once effect is about to be sent: answered when that is durable.
+    Intent {
+        exception: Box<Exception>,
+        had_row: bool,
+        durable: oneshot::Sender<()>,
+    },
+    /// Parked items that are due are wanted.
+    TakeDue {
+        now: UnixMs,
+        most: usize,
+    },
+    Tick(Box<TickRow>),
+    Lane(LaneNote),
+    /// Nothing more will come.
+    Close,
+}
+
+impl Note {
+    /// Worth a commit at once rather than in company.
+    fn is_urgent(&self) -> bool {
+        matches!(self, Note::Intent { .. } | Note::TakeDue { .. } | Note::Close)
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    notes: Vec<Note>,
+    urgent: bool,
+    asleep: bool,
+}
+
+/// The list, and the committer's sleep.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+impl Inbox {
+    /// Hands a message over. Never blocks for long, never fails.
+    pub(crate) fn push(&self, note: Note) {
+        let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let urgent = note.is_urgent();
+        w.urgent |= urgent;
+        w.notes.push(note);
+        if w.asleep || urgent || w.notes.len() == limits::COMMIT_ITEMS {
+            w.asleep = false;
+            drop(w);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for a first message, then for company: at most [`limits::COMMIT_LINGER`], or until a
+    /// commit's worth is there. Returns everything that waits; the window bounds how much that is.
+    pub(crate) fn take(&self) -> Vec<Note> {
+        let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while w.notes.is_empty() {
+            w.asleep = true;
+            w = self.wake.wait(w).unwrap_or_else(PoisonError::into_inner);
+        }
+        w.asleep = false;
+        let until = Instant::now() + limits::COMMIT_LINGER;
+        while !w.urgent && w.notes.len() < limits::COMMIT_ITEMS {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            w = self.wake.wait_timeout(w, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        w.urgent = false;
+        // The old list's room goes with it; the next one starts as large as this one was needed.
+        let room = w.notes.len().min(limits::COMMIT_ITEMS);
+        std::mem::replace(&mut w.notes, Vec::with_capacity(room))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn done(seq: u64) -> Note {
+        Note::Settled(Settled {
+            slice: SliceId(0),
+            seq: Seq(seq),
+            judgement: Judgement::Skipped,
+            had_row: false,
+            bytes: 0,
+        })
+    }
+
+    #[test]
+    fn messages_keep_their_order_and_arrive_in_company() {
+        let inbox = Arc::new(Inbox::default());
+        let sender = inbox.clone();
+        let thread = std::thread::spawn(move || {
+            for seq in 0..5000 {
+                sender.push(done(seq));
+            }
+            sender.push(Note::Close);
+        });
+        let (mut next, mut takes, mut open) = (0, 0, true);
+        while open {
+            takes += 1;
+            for note in inbox.take() {
+                match note {
+                    Note::Settled(s) => {
+                        assert_eq!(s.seq, Seq(next));
+                        next += 1;
+                    }
+                    _ => open = false,
+                }
+            }
+        }
+        thread.join().unwrap();
+        assert_eq!(next, 5000);
+        assert!(takes < 200, "{takes} takes for 5000 messages");
+    }
+
+    #[test]
+    fn an_urgent_message_does_not_wait_for_company() {
+        let inbox = Arc::new(Inbox::default());
+        let sender = inbox.clone();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..20 {
+                sender.push(Note::TakeDue { now: UnixMs(0), most: 1 });
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sender.push(Note::Close);
+        });
+        let started = Instant::now();
+        loop {
+            if inbox.take().iter().any(|n| matches!(n, Note::Close)) {
+                break;
+            }
+        }
+        thread.join().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,348 @@
+//! From orders to an ending: recovers, sets everything up, lets the driver run, and closes.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use haul_core::ledger::{Commit, Ledger, Recovered};
+use haul_core::{Clock, Counts, Cx, Fault, SliceId, limits};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::closing::Closing;
+use crate::committer::{Committer, Notice};
+use crate::driver::{Driver, ReadSoFar, State};
+use crate::ending::{Ending, EngineError, Why};
+use crate::inbox::{Inbox, Note};
+use crate::lanes::{LaneSet, StepLanes};
+use crate::meter::Meter;
+use crate::orders::{Orders, Output};
+use crate::queue::Queue;
+use crate::reader::{self, SourceCx};
+use crate::resume::{self, Situation, Standing};
+use crate::retries::Retries;
+use crate::view::{Control, Stop, View};
+use crate::worker::{Shop, StepSlot, Tally};
+
+/// Carries every item of a source through its steps, once, whatever happens.
+///
+/// Runs on the current tokio runtime (a current-thread one serves best), with one thread more for
+/// the committer. Returns when the source is at its end and nothing waits, when told to stop, or when
+/// going on is impossible; what was committed until then stays in every case.
+///
+/// # Errors
+/// See [`EngineError`]. After an error the same orders over the same ledger go on.
+pub async fn run(
+    mut orders: Orders,
+    mut ledger: Box<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    control: Control,
+) -> Result<Ending, EngineError> {
+    let recovered = ledger.recover()?;
+    restore_outputs(&mut orders, &recovered, &mut *ledger)?;
+    let lanes = LaneSet::new(clock.clone(), std::mem::take(&mut orders.lanes), orders.lane_default);
+    let meters = meters(&orders);
+    let source_meter = Arc::new(Meter::new("source"));
+    let scx = SourceCx {
+        lanes: StepLanes::new(lanes.clone(), source_meter),
+        clock: clock.clone(),
+        budget: orders.budget.clone(),
+        run: orders.run,
+    };
+    let standing = stand(&recovered, &orders, &mut *ledger, &scx.cx()).await?;
+    let parts = Parts { recovered, lanes, meters, clock, scx };
+    Running::start(orders, ledger, control, standing, parts).finish().await
+}
+
+/// Things made before the run starts.
+struct Parts {
+    recovered: Recovered,
+    lanes: Arc<LaneSet>,
+    meters: Vec<Arc<Meter>>,
+    clock: Arc<dyn Clock>,
+    scx: SourceCx,
+}
+
+async fn stand(
+    recovered: &Recovered,
+    orders: &Orders,
+    ledger: &mut dyn Ledger,
+    cx: &Cx<'_>,
+) -> Result<Standing, EngineError> {
+    if recovered.slices.is_empty() {
+        return Ok(resume::fresh(&*orders.opener));
+    }
+    let mut situation = Situation {
+        opener: &*orders.opener,
+        ledger,
+        if_changed: orders.policy.if_changed,
+        key_log: orders.policy.key_log,
+        cx,
+    };
+    resume::resume(recovered, &mut situation).await
+}
+
+/// Sinks and aggregates go back to what the ledger knows of them: what came after was never
+/// committed. Where a sink begins is committed before its first row is written.
+fn restore_outputs(
+    orders: &mut Orders,
+    recovered: &Recovered,
+    ledger: &mut dyn Ledger,
+) -> Result<(), EngineError> {
+    if let Some(Output { name, sink, .. }) = &mut orders.output {
+        match recovered.marks.iter().find(|(n, _)| n == name) {
+            Some((_, mark)) => sink.cut(mark).map_err(EngineError::Fault)?,
+            None => {
+                let mark = sink.sync().map_err(EngineError::Fault)?;
+                let marks = vec![(name.clone(), mark)];
+                ledger.commit(&Commit { fence: recovered.fence, marks, ..Commit::default() })?;
+            }
+        }
+    }
+    for (name, aggregate) in &mut orders.aggregates {
+        if let Some((_, saved)) = recovered.aggregates.iter().find(|(n, _)| n == name) {
+            aggregate.restore(saved.clone()).map_err(EngineError::Fault)?;
+        }
+    }
+    Ok(())
+}
+
+fn meters(orders: &Orders) -> Vec<Arc<Meter>> {
+    orders.stages.iter().flatten().map(|step| Arc::new(Meter::new(step.name()))).collect()
+}
+
+/// A run with its threads and tasks.
+struct Running {
+    driver: Driver,
+    committer: Option<std::thread::JoinHandle<()>>,
+    recovered: Recovered,
+    lost: u64,
+}
+
+impl Running {
+    fn start(
+        orders: Orders,
+        ledger: Box<dyn Ledger>,
+        control: Control,
+        standing: Standing,
+        parts: Parts,
+    ) -> Running {
+        let Parts { recovered, lanes, meters, clock, scx } = parts;
+        let inbox = Arc::new(Inbox::default());
+        let (notices_in, notices) = mpsc::unbounded_channel();
+        let Control { stop, view } = control;
+        first_look(&view, &orders, &recovered, &standing);
+        let behind = standing.books.iter().map(|(id, b)| (*id, b.settled().clone())).collect();
+        let pending = standing.again.into();
+        let (render, sink) = match orders.output {
+            Some(o) => (Some(o.render), Some((o.name, o.sink))),
+            None => (None, None),
+        };
+        let shop = Arc::new(Shop {
+            run: orders.run,
+            stages: slots(&orders.stages, &lanes, &meters),
+            render,
+            observe: !orders.aggregates.is_empty(),
+            policy: orders.policy,
+            budget: orders.budget,
+            started: clock.now(),
+            clock,
+            lanes,
+            inbox: inbox.clone(),
+            closing: Closing::default(),
+            tally: Tally::default(),
+            meters,
+        });
+        let committer = Committer {
+            ledger,
+            fence: recovered.fence,
+            books: standing.books,
+            sink,
+            aggregates: orders.aggregates,
+            inbox,
+            notices: notices_in,
+            view: view.clone(),
+            low: false,
+        };
+        let (queue, retries) = (Arc::new(Queue::new()), Arc::new(Retries::default()));
+        let mut workers = JoinSet::new();
+        for _ in 0..shop.policy.concurrency.max(1) {
+            workers.spawn(work(shop.clone(), queue.clone(), retries.clone()));
+        }
+        let mut reading = standing.reading;
+        let skip = reading.iter_mut().map(|r| (r.slice.id, std::mem::take(&mut r.skip))).collect();
+        let read = read_so_far(&recovered, &reading);
+        let slices = reading.len();
+        let (pages_in, pages) = mpsc::channel(limits::PAGES_AHEAD);
+        let source_name = orders.opener.name().to_owned();
+        tokio::spawn(reader::read(orders.opener, reading, scx, pages_in));
+        let state = State {
+            parked: recovered.slices.iter().map(|s| s.counts.waiting).sum(),
+            next_due: recovered.next_due,
+            pending,
+            ..State::default()
+        };
+        let driver = Driver {
+            shop,
+            queue,
+            retries,
+            notices,
+            pages,
+            workers,
+            stop,
+            view,
+            source_name,
+            skip,
+            behind,
+            reading: slices,
+            read,
+            state,
+        };
+        let committer = std::thread::Builder::new()
+            .name("committer".into())
+            .stack_size(1 << 20)
+            .spawn(move || committer.run())
+            .ok();
+        Running { driver, committer, recovered, lost: standing.lost }
+    }
+
+    async fn finish(mut self) -> Result<Ending, EngineError> {
+        if self.committer.is_none() {
+            return Err(EngineError::Fault(Fault::fatal("thread", "no thread could be started for commits")));
+        }
+        let was_waiting = self.driver.state.parked > 0;
+        let result = match *self.driver.stop.borrow() {
+            Stop::Go => None,
+            _ => Some(Ok(Why::Stopped)),
+        };
+        let result = match result {
+            Some(result) => result,
+            None => self.driver.run().await,
+        };
+        self.driver.pages.close();
+        let dropped = self.driver.queue.clear();
+        if result.as_ref().map_or_else(EngineError::is_disk_full, |_| true) {
+            self.drain().await;
+        }
+        self.driver.workers.shutdown().await;
+        self.driver.shop.inbox.push(Note::Close);
+        let failed = self.close().await;
+        let why = result?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.driver.publish();
+        let state = &self.driver.state;
+        let open = (dropped as u64).max(state.window) + state.pending.len() as u64 + self.lost;
+        let last = self.driver.view.lock().clone();
+        let counts = Counts { waiting: last.parked, ..last.counts };
+        let nothing_new =
+            why == Why::Finished && !self.recovered.slices.is_empty() && !state.anything_new && !was_waiting;
+        Ok(Ending {
+            why,
+            counts,
+            settled_now: last.settled_now,
+            resumed: self.recovered.resumed,
+            nothing_new,
+            open,
+            last,
+        })
+    }
+
+    /// Lets attempts in flight end, for a bounded time or until told to stop at once.
+    async fn drain(&mut self) {
+        self.driver.shop.closing.close();
+        let clock = self.driver.shop.clock.clone();
+        let until = clock.now() + limits::DRAIN;
+        let queue = self.driver.queue.clone();
+        let mut stop = self.driver.stop.clone();
+        tokio::select! {
+            () = queue.idle() => {}
+            () = clock.sleep_until(until) => {}
+            Ok(_) = stop.wait_for(|s| *s == Stop::Now) => {}
+        }
+    }
+
+    /// Waits for the last commit; what it says counts.
+    async fn close(&mut self) -> Option<EngineError> {
+        let mut failed = None;
+        while let Some(notice) = self.driver.notices.recv().await {
+            match notice {
+                Notice::Committed { items, .. } => {
+                    let state = &mut self.driver.state;
+                    state.window = state.window.saturating_sub(items);
+                }
+                Notice::Due(_) | Notice::Low(_) => {}
+                Notice::Failed(error) => failed = Some(error),
+            }
+        }
+        // The channel is closed, so the thread is at its end.
+        let thread = self.committer.take()?;
+        match thread.join() {
+            Ok(()) => failed,
+            Err(_) => Some(EngineError::Fault(Fault::fatal("bug", "the committer panicked"))),
+        }
+    }
+}
+
+fn first_look(view: &View, orders: &Orders, recovered: &Recovered, standing: &Standing) {
+    let mut view = view.lock();
+    view.source = orders.opener.name().to_owned();
+    view.bytes_total = orders.opener.size_hint();
+    view.next_due = recovered.next_due;
+    for slice in &recovered.slices {
+        view.counts.merge(&slice.counts);
+        view.bytes_read += slice.bytes;
+    }
+    view.parked = view.counts.waiting;
+    view.read_all = standing.reading.is_empty();
+}
+
+fn slots(stages: &[crate::orders::Stage], lanes: &Arc<LaneSet>, meters: &[Arc<Meter>]) -> Vec<Vec<StepSlot>> {
+    let mut meters = meters.iter();
+    let mut slot = |step: &Arc<dyn haul_core::Step>| {
+        let meter = meters.next().cloned().unwrap_or_else(|| Arc::new(Meter::new(step.name())));
+        StepSlot { step: step.clone(), lanes: StepLanes::new(lanes.clone(), meter) }
+    };
+    stages.iter().map(|stage| stage.iter().map(&mut slot).collect()).collect()
+}
+
+fn read_so_far(
+    recovered: &Recovered,
+    reading: &[crate::resume::Reading],
+) -> std::collections::HashMap<SliceId, ReadSoFar> {
+    let known = recovered.slices.iter().map(|s| {
+        // A slice whose input changed ended where its child begins.
+        let child = recovered.slices.iter().find(|c| c.slice.parent == Some(s.slice.id));
+        let end = child.map_or(s.keys.max(s.resume.first.0), |c| crate::resume::parent_end(&c.slice).0);
+        (s.slice.id, ReadSoFar { items: end, logged: s.keys })
+    });
+    let mut read: std::collections::HashMap<_, _> = known.collect();
+    for r in reading.iter().filter(|r| r.slice.parent.is_some()) {
+        if let Some(parent) = r.slice.parent.and_then(|p| read.get_mut(&p)) {
+            parent.items = crate::resume::parent_end(&r.slice).0;
+        }
+    }
+    read
+}
+
+/// One worker: takes an item, carries it to its outcome, hands it over.
+async fn work(shop: Arc<Shop>, queue: Arc<Queue>, retries: Arc<Retries>) {
+    let alarm = shop.lanes.alarm();
+    while let Some(work) = queue.pop().await {
+        let retried_at = work.had_row.then(|| work.parked_at.clone());
+        let carried = std::panic::AssertUnwindSafe(shop.carry(work)).catch_unwind().await;
+        let Ok((note, overcome)) = carried else {
+            // The item stays open and is read again; the driver ends the run.
+            queue.finished();
+            return;
+        };
+        if let Some(origin) = retried_at.filter(|_| overcome) {
+            retries.succeeded(&origin);
+        }
+        // A run that cannot go on settles nothing more.
+        if alarm.borrow().is_none() {
+            shop.inbox.push(note);
+        }
+        queue.finished();
+    }
+}

@@ -1,0 +1,127 @@
+//! What people change after a run: `haul retry` and `haul settle`.
+
+use bytes::Bytes;
+use haul_core::ledger::{Ledger, Why};
+use haul_core::{Counts, UnixMs};
+use haul_engine::ledger::amend::{Amend, Reopened, Settled};
+use haul_engine::ledger::read::Selection;
+use haul_engine::ledger::{Reader, SqliteLedger};
+use haul_engine::rundir::{Claimed, Intended, RunName, StateDir};
+
+use super::{at, commit, row};
+
+/// Slice 0: 3 failed (one with a memo), 1 in doubt, 1 rejected. Slice 1: 2 failed, 1 intent, 4 done.
+fn run() -> (tempfile::TempDir, Claimed) {
+    let dir = tempfile::tempdir().unwrap();
+    let name = RunName::parse("amend").unwrap();
+    let intended = Intended { name: &name, identity: "00ff", job: "haul = 1\n", version: "1", fresh: false };
+    let claimed = StateDir::within(dir.path()).claim(&intended).unwrap();
+    let mut ledger = SqliteLedger::open(&claimed.dir.ledger()).unwrap();
+    let mut c = commit(ledger.recover().unwrap().fence);
+    c.slices = vec![
+        at(0, 5, Counts { failed: 3, in_doubt: 1, rejected: 1, ..Counts::default() }),
+        at(1, 6, Counts { failed: 2, done: 4, ..Counts::default() }),
+    ];
+    c.exceptions = (0..3).map(|s| row(0, s, Why::Failed, 0)).collect();
+    c.exceptions[0].memos = vec![("user".into(), Bytes::from_static(b"{\"id\":7}"))];
+    c.exceptions.push(row(0, 3, Why::InDoubt, 0));
+    c.exceptions.push(row(0, 4, Why::Rejected, 0));
+    let mut other = row(1, 0, Why::Failed, 0);
+    other.fault.signature = "another one".into();
+    c.exceptions.extend([other, row(1, 1, Why::Failed, 0), row(1, 6, Why::Intent, 0)]);
+    ledger.commit(&c).unwrap();
+    (dir, claimed)
+}
+
+fn counts(c: &Claimed) -> Counts {
+    Reader::open(c.dir.path()).unwrap().counts().unwrap()
+}
+
+#[test]
+fn retry_parks_failed_items_again_with_their_memos() {
+    let (_dir, c) = run();
+    let now = UnixMs(777);
+    let n = Amend::open(&c.lock).unwrap().reopen(&Selection::default(), now).unwrap();
+    assert_eq!(n, Reopened { items: 5, rejected: 0 });
+    assert_eq!(counts(&c), Counts { done: 4, in_doubt: 2, rejected: 1, waiting: 5, ..Counts::default() });
+    let mut ledger = SqliteLedger::open(&c.dir.ledger()).unwrap();
+    let r = ledger.recover().unwrap();
+    assert_eq!(r.next_due, Some(now));
+    assert_eq!((r.slices[0].counts.waiting, r.slices[1].counts.waiting), (3, 2));
+    let due = ledger.take_due(now, 9).unwrap();
+    assert_eq!(due.len(), 5);
+    assert!(due.iter().all(|e| (e.attempts, e.uncharged_ms, e.first) == (0, 0, now)));
+    assert_eq!(due[0].memos, [("user".into(), Bytes::from_static(b"{\"id\":7}"))]);
+    assert_eq!(due[0].fault.message, "busy (0)", "what went wrong stays known");
+}
+
+#[test]
+fn retry_of_a_group_leaves_the_others() {
+    let (_dir, c) = run();
+    let mut amend = Amend::open(&c.lock).unwrap();
+    let groups = amend.groups().unwrap().groups;
+    let told: Vec<_> =
+        groups.iter().map(|g| (g.why, g.count, g.signature.split(' ').next().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            (Why::Failed, 4, "index"),
+            (Why::Failed, 1, "another"),
+            (Why::InDoubt, 1, "index"),
+            (Why::InDoubt, 1, "index"),
+            (Why::Rejected, 1, "index"),
+        ],
+        "the intent of the dead process is in doubt"
+    );
+    let only = Selection::groups([&groups[1], &groups[4]]);
+    let n = amend.reopen(&only, UnixMs(1)).unwrap();
+    assert_eq!(n, Reopened { items: 1, rejected: 1 }, "bad input is named, not parked");
+    let only = Selection { whys: vec![Why::InDoubt], ..Selection::default() };
+    assert_eq!(amend.reopen(&only, UnixMs(1)).unwrap().items, 2);
+    assert_eq!(counts(&c), Counts { done: 4, failed: 4, rejected: 1, waiting: 3, ..Counts::default() });
+}
+
+#[test]
+fn settling_gives_an_outcome_and_keeps_the_reason() {
+    let (_dir, c) = run();
+    let mut amend = Amend::open(&c.lock).unwrap();
+    let doubt = Selection { whys: vec![Why::InDoubt], ..Selection::default() };
+    let n =
+        amend.settle(&doubt, Settled::Done, "seen in the index\nby Ada", UnixMs(1_700_000_000_000)).unwrap();
+    assert_eq!(n, 2);
+    assert_eq!(counts(&c), Counts { done: 6, failed: 5, rejected: 1, ..Counts::default() });
+    let rejected = Selection { whys: vec![Why::Rejected], ..Selection::default() };
+    assert_eq!(amend.settle(&rejected, Settled::Skipped, "header", UnixMs(0)).unwrap(), 1);
+    assert_eq!(amend.settle(&rejected, Settled::Skipped, "header", UnixMs(0)).unwrap(), 0);
+    let reader = Reader::open(c.dir.path()).unwrap();
+    let notes = reader.run().unwrap().notes;
+    assert_eq!(
+        notes,
+        "2023-11-14T22:13:20Z 2 settled as done: seen in the index by Ada: k3 k6\n\
+         1970-01-01T00:00:00Z 1 settled as skipped: header: k4\n"
+    );
+    assert_eq!(reader.exceptions(&Selection::default(), None, 99).unwrap().len(), 5);
+}
+
+#[test]
+fn settling_as_failed_keeps_the_rows_with_the_reason_as_message() {
+    let (_dir, c) = run();
+    let mut amend = Amend::open(&c.lock).unwrap();
+    let doubt = Selection { whys: vec![Why::InDoubt], ..Selection::default() };
+    assert_eq!(amend.settle(&doubt, Settled::Failed, "not in the index", UnixMs(0)).unwrap(), 2);
+    assert_eq!(counts(&c), Counts { done: 4, failed: 7, rejected: 1, ..Counts::default() });
+    let groups = Reader::open(c.dir.path()).unwrap().groups().unwrap().groups;
+    let ours = groups.iter().find(|g| g.signature == "settled not in the index").unwrap();
+    assert_eq!(
+        (ours.count, ours.why, ours.messages.as_slice()),
+        (2, Why::Failed, &["not in the index".to_owned()][..])
+    );
+}
+
+#[test]
+fn words_of_as_are_read() {
+    assert_eq!(Settled::from_word("done"), Some(Settled::Done));
+    assert_eq!(Settled::from_word("skipped"), Some(Settled::Skipped));
+    assert_eq!(Settled::from_word("failed"), Some(Settled::Failed));
+    assert_eq!(Settled::from_word("in_doubt"), None);
+}
