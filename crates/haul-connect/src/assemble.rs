@@ -1,0 +1,361 @@
+//! Job → live objects. This is the only exhaustive match over job specs: a new source, step or sink
+//! is a variant in the spec, a file, and an arm here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use haul_core::job::{self, Concurrency, Job, LimitsSpec, OutputSpec, ServiceSpec, StepKind, StepSpec};
+use haul_core::lane::{LanePolicy, Origin};
+use haul_core::{Effect, Fault, Opener, Step};
+
+use crate::expr::Expr;
+use crate::http::{Client, ClientOptions, HeaderLines, HttpLocation, Roots, StatusRules, Url};
+use crate::rows::{Needed, RowsOpener};
+use crate::secrets::Credential;
+use crate::sinks::{self, Opening};
+use crate::steps::{Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
+
+/// What a job is assembled for.
+#[derive(Clone, Debug)]
+pub struct AssembleContext {
+    /// Where relative paths start.
+    pub base: PathBuf,
+    /// Whose certificates are believed.
+    pub roots: Roots,
+    /// How the output is opened; `None` leaves it alone (`haul try`, `haul plan`).
+    pub output: Option<Opening>,
+}
+
+impl Default for AssembleContext {
+    fn default() -> Self {
+        AssembleContext { base: PathBuf::from("."), roots: Roots::System, output: Some(Opening::Create) }
+    }
+}
+
+/// Why a job cannot be assembled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {message}")]
+pub struct AssembleError {
+    /// Dotted path into the job, as diagnostics use it: `step.video.take`; empty for the job as a whole.
+    pub what: String,
+    /// What is wrong there.
+    pub message: String,
+    /// The byte of the expression or template at that path, where one is to blame.
+    pub offset: Option<usize>,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+}
+
+/// Steps that run side by side on one item.
+pub type Stage = Vec<Arc<dyn Step>>;
+
+/// An output that is open.
+pub struct Output {
+    /// Its name in the ledger.
+    pub name: String,
+    /// The file and what makes its rows.
+    pub pair: sinks::Pair,
+}
+
+/// The live objects of a job.
+pub struct Assembled {
+    /// The source.
+    pub opener: Arc<dyn Opener>,
+    /// Steps in order; those of one stage run at once. A write stands alone, last.
+    pub stages: Vec<Stage>,
+    /// Where done items are written.
+    pub output: Option<Output>,
+    /// The pace of every origin that is known before the first item.
+    pub lanes: Vec<(Origin, LanePolicy)>,
+    /// The pace of any other.
+    pub lane_default: LanePolicy,
+    /// The connections of the run.
+    pub client: Arc<Client>,
+    credentials: Vec<Arc<Credential>>,
+}
+
+impl Assembled {
+    /// Reads every secret once, so that one that is missing is known before the first item.
+    ///
+    /// # Errors
+    /// Fatal, with the name of the secret and what to do.
+    pub async fn check_secrets(&self) -> Result<(), Fault> {
+        for credential in &self.credentials {
+            credential.lines().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the live objects of a job. Nothing is sent; files are opened.
+///
+/// # Errors
+/// The first thing that is wrong, with its place in the job.
+pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, AssembleError> {
+    if let Some(problem) = job::check(job).into_iter().next() {
+        let job::Problem { path, message, hint, .. } = problem;
+        return Err(AssembleError { what: path, message, offset: None, hint });
+    }
+    let client = Arc::new(Client::new(ClientOptions {
+        connect_timeout: job.limits.connect_timeout,
+        read_timeout: job.limits.read_timeout,
+        roots: context.roots.clone(),
+    }));
+    let mut steps = Steps::new(job, Arc::clone(&client))?;
+    let mut made: Vec<Arc<dyn Step>> = Vec::new();
+    for spec in &job.steps {
+        made.push(steps.make(spec)?);
+    }
+    if let Some(row) = job.output.as_ref().and_then(|o| row(o).transpose()).transpose()? {
+        steps.need(row.names().unwrap_or_default(), "the row");
+    }
+    let opener = source(job, context, &client, &mut steps)?;
+    // Last: a job that cannot run leaves no empty file behind.
+    let output = match (&job.output, context.output) {
+        (Some(spec), Some(opening)) => Some(output(spec, opening, context)?),
+        (Some(spec), None) => {
+            row(spec)?;
+            None
+        }
+        (None, _) => None,
+    };
+    Ok(Assembled {
+        opener,
+        stages: stages(made, job),
+        output,
+        lanes: steps.lanes,
+        lane_default: policy(None, &job.limits),
+        client,
+        credentials: steps.credentials.into_values().collect(),
+    })
+}
+
+fn source(
+    job: &Job,
+    context: &AssembleContext,
+    client: &Arc<Client>,
+    steps: &mut Steps<'_>,
+) -> Result<Arc<dyn Opener>, AssembleError> {
+    let at = format!("source.{}", job.source.format.as_str());
+    let location = &job.source.location;
+    let mut stream: Option<Arc<dyn crate::rows::OpenBytes>> = None;
+    if location.starts_with("http://") || location.starts_with("https://") {
+        let url = Url::parse(location).map_err(|e| wrong(&at, &e))?;
+        let place =
+            HttpLocation::new(Arc::clone(client), url, job.limits.timeout).map_err(|e| wrong(&at, &e))?;
+        steps.lane(place.origin(), None);
+        stream = Some(Arc::new(place));
+    }
+    let opener = RowsOpener::new(&job.source, &context.base, stream).map_err(|fault| {
+        let what = if fault.code() == "key" { "source.key".to_owned() } else { at };
+        wrong(&what, &fault)
+    })?;
+    // What a step attaches is no column; a source need not have it.
+    // And every item has a key.
+    let given = |name: &str| name == "key" || job.steps.iter().any(|s| s.name == name);
+    let mut needed = std::mem::take(&mut steps.needed);
+    needed.retain(|n| !given(&n.name));
+    Ok(Arc::new(opener.needing(needed)))
+}
+
+fn row(spec: &OutputSpec) -> Result<Option<Expr>, AssembleError> {
+    spec.row.as_deref().map(|text| expr(text, "output.row")).transpose()
+}
+
+fn output(spec: &OutputSpec, opening: Opening, context: &AssembleContext) -> Result<Output, AssembleError> {
+    let at = format!("output.{}", spec.format.as_str());
+    let row = row(spec)?;
+    let mut placed = spec.clone();
+    if spec.path != "-" {
+        placed.path = context.base.join(&spec.path).to_string_lossy().into_owned();
+    }
+    let pair = sinks::open(&placed, row, opening).map_err(|fault| wrong(&at, &fault))?;
+    Ok(Output { name: spec.path.clone(), pair })
+}
+
+/// Makes steps, and collects what they have in common.
+struct Steps<'j> {
+    job: &'j Job,
+    client: Arc<Client>,
+    bases: BTreeMap<&'j str, Url>,
+    /// By service; the empty name is for steps without one.
+    credentials: BTreeMap<&'j str, Arc<Credential>>,
+    lanes: Vec<(Origin, LanePolicy)>,
+    lookups: Vec<Arc<str>>,
+    /// What URLs and expressions name, in order.
+    needed: Vec<Needed>,
+}
+
+impl<'j> Steps<'j> {
+    fn new(job: &'j Job, client: Arc<Client>) -> Result<Self, AssembleError> {
+        let mut this = Steps {
+            job,
+            client,
+            bases: BTreeMap::new(),
+            credentials: BTreeMap::from([("", Arc::new(Credential::new(Vec::new())))]),
+            lanes: Vec::new(),
+            lookups: Vec::new(),
+            needed: Vec::new(),
+        };
+        for (name, service) in &job.services {
+            let url = Url::parse(&service.url).map_err(|e| wrong(&format!("service.{name}.url"), &e))?;
+            let secrets = service
+                .auth
+                .iter()
+                .filter_map(|secret| job.secrets.get(secret).map(|spec| (secret.clone(), spec.clone())));
+            let credential = Arc::new(Credential::new(secrets.collect()));
+            this.lane(url.origin(credential.name()), Some(service));
+            this.bases.insert(name, url);
+            this.credentials.insert(name, credential);
+        }
+        Ok(this)
+    }
+
+    /// Notes the pace of an origin; of services that share one the stricter counts.
+    fn lane(&mut self, origin: Origin, service: Option<&ServiceSpec>) {
+        let new = policy(service, &self.job.limits);
+        match self.lanes.iter_mut().find(|(known, _)| *known == origin) {
+            None => self.lanes.push((origin, new)),
+            Some((_, known)) => {
+                known.concurrency = known.concurrency.min(new.concurrency);
+                known.rate = match (known.rate, new.rate) {
+                    (Some(a), Some(b)) => Some(if a.interval() >= b.interval() { a } else { b }),
+                    (a, b) => a.or(b),
+                };
+            }
+        }
+    }
+
+    fn make(&mut self, spec: &StepSpec) -> Result<Arc<dyn Step>, AssembleError> {
+        let name: Arc<str> = spec.name.as_str().into();
+        let at = |key: &str| format!("step.{}.{key}", spec.name);
+        Ok(match &spec.kind {
+            StepKind::Get { url, take } => {
+                let take = take.as_deref().map(|text| expr(text, &at("take"))).transpose()?;
+                let endpoint = self.endpoint(spec, url, &at("get"))?;
+                self.lookups.push(Arc::clone(&name));
+                Arc::new(Get::new(name, endpoint, take))
+            }
+            StepKind::Post { url, body, put } => {
+                let key = if *put { "put" } else { "post" };
+                let body = match body {
+                    Some(text) => {
+                        let body = expr(text, &at("body"))?;
+                        self.need(body.names().unwrap_or_default(), "the body");
+                        Body::Expr(body)
+                    }
+                    None if self.lookups.is_empty() => Body::Record,
+                    None => Body::Lookups(self.lookups.clone()),
+                };
+                let endpoint = self.endpoint(spec, url, &at(key))?;
+                Arc::new(Write::new(name, endpoint, body, *put).map_err(|e| wrong(&at(key), &e))?)
+            }
+            StepKind::Map { expr: text } => {
+                let map = expr(text, &at("map"))?;
+                self.need(map.names().unwrap_or_default(), &format!("step {name}"));
+                Arc::new(Map::new(name, map))
+            }
+            StepKind::Filter { expr: text } => {
+                let filter = expr(text, &at("filter"))?;
+                if filter.assigns() {
+                    let message = "= assigns, which is always true: == compares";
+                    return Err(wrong(&at("filter"), &message));
+                }
+                let by = if &*name == "where" { "where".to_owned() } else { format!("step {name}") };
+                self.need(filter.names().unwrap_or_default(), &by);
+                Arc::new(Filter::new(name, filter))
+            }
+        })
+    }
+
+    fn endpoint(&mut self, spec: &StepSpec, url: &str, at: &str) -> Result<Endpoint, AssembleError> {
+        let service = spec.service().filter(|name| self.bases.contains_key(name));
+        let base = service.map(|name| self.bases[name].as_str().to_owned());
+        let prefix = service.map_or(0, |name| name.len() + 2);
+        let step_url = StepUrl::compile(&url[prefix..], base.as_deref())
+            .map_err(|e| AssembleError { offset: e.offset().map(|byte| prefix + byte), ..wrong(at, &e) })?;
+        let service = service.unwrap_or_default();
+        let configured = self.headers(spec, service)?;
+        let endpoint = Endpoint::new(EndpointSpec {
+            client: Arc::clone(&self.client),
+            url: step_url,
+            configured,
+            credential: Arc::clone(&self.credentials[service]),
+            rules: StatusRules { on: spec.on.clone(), expect: spec.expect.clone() },
+            timeout: spec.timeout.unwrap_or(self.job.limits.timeout),
+        });
+        self.need(endpoint.names(), "a URL");
+        if let Some(origin) = endpoint.origin().filter(|_| service.is_empty()) {
+            self.lane(origin, None);
+        }
+        Ok(endpoint)
+    }
+
+    /// Notes names that must be columns where the source has columns.
+    fn need(&mut self, names: &[Arc<str>], by: &str) {
+        for name in names {
+            if !self.needed.iter().any(|n| n.name == *name) {
+                self.needed.push(Needed { name: Arc::clone(name), by: by.to_owned() });
+            }
+        }
+    }
+
+    /// Headers of the service, then of the step; the step's win.
+    fn headers(&self, spec: &StepSpec, service: &str) -> Result<HeaderLines, AssembleError> {
+        let mut lines = HeaderLines::new();
+        let of_service = self.job.services.get(service).map(|s| &s.headers).into_iter().flatten();
+        for (name, value) in of_service {
+            if !spec.headers.keys().any(|own| own.eq_ignore_ascii_case(name)) {
+                lines
+                    .push(name, value)
+                    .map_err(|e| wrong(&format!("service.{service}.headers.{name}"), &e))?;
+            }
+        }
+        for (name, value) in &spec.headers {
+            lines.push(name, value).map_err(|e| wrong(&format!("step.{}.headers.{name}", spec.name), &e))?;
+        }
+        Ok(lines)
+    }
+}
+
+/// The pace of a service: its own, else the job's.
+fn policy(service: Option<&ServiceSpec>, limits: &LimitsSpec) -> LanePolicy {
+    let concurrency = service.and_then(|s| s.concurrency).unwrap_or(limits.concurrency);
+    LanePolicy {
+        rate: service.and_then(|s| s.rate).or(limits.rate),
+        concurrency: match concurrency {
+            Concurrency::Fixed(n) => n,
+        },
+    }
+}
+
+/// Groups steps: neighbours that only read, and do not name each other, run at once. A filter runs
+/// alone, since what comes after it is for the items that pass; a write runs alone and last.
+fn stages(steps: Vec<Arc<dyn Step>>, job: &Job) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut open = false;
+    for (step, spec) in steps.into_iter().zip(&job.steps) {
+        let alone = matches!(spec.kind, StepKind::Filter { .. }) || step.effect().is_write();
+        match stages.last_mut() {
+            Some(stage) if open && !alone && is_independent(&*step, stage) => stage.push(step),
+            _ => stages.push(vec![step]),
+        }
+        open = !alone;
+    }
+    stages
+}
+
+/// True when a step reads nothing that the steps of a stage attach.
+fn is_independent(step: &dyn Step, stage: &Stage) -> bool {
+    debug_assert!(matches!(step.effect(), Effect::Read | Effect::Pure));
+    step.reads().is_some_and(|names| stage.iter().all(|other| !names.contains(other.name())))
+}
+
+fn expr(text: &str, at: &str) -> Result<Expr, AssembleError> {
+    Expr::compile(text).map_err(|e| AssembleError { offset: Some(e.offset), ..wrong(at, &e) })
+}
+
+fn wrong(at: &str, why: &dyn std::fmt::Display) -> AssembleError {
+    AssembleError { what: at.to_owned(), message: why.to_string(), offset: None, hint: None }
+}

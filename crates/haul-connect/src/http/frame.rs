@@ -1,0 +1,400 @@
+//! Reads one reply from the bytes of a connection: interim replies, head, body by its framing.
+//! Without I/O, so that every split of every reply can be tested.
+
+use haul_core::limits::{BODY_BYTES, HEAD_BYTES};
+
+use super::chunks::{Chunks, Piece};
+use super::head::{Framing, Head, HeadError, parse_head};
+use super::request::BodyUse;
+
+/// Interim (1xx) replies before the final one.
+const INTERIM_MAX: u32 = 16;
+/// Bytes kept of a body that is only drained: enough to quote its beginning, coded or not.
+pub(crate) const DRAINED_KEEP: usize = 16 * 1024;
+/// Bytes read to make a connection reusable; a new connection is cheaper than more of them.
+pub(crate) const DRAINED_READ: u64 = 256 * 1024;
+
+/// Why bytes are no reply.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReplyError {
+    /// The head is malformed.
+    #[error("the reply is not HTTP: {0}")]
+    Head(#[from] HeadError),
+    /// The head is longer than [`HEAD_BYTES`].
+    #[error("the head of the reply is longer than {HEAD_BYTES} bytes")]
+    HeadTooLarge,
+    /// Chunks or interim replies are malformed.
+    #[error("the reply is malformed: {0}")]
+    Framing(&'static str),
+    /// The body is longer than [`BODY_BYTES`].
+    #[error("the reply body is larger than {BODY_BYTES} bytes")]
+    BodyTooLarge,
+    /// The connection ended within the head.
+    #[error("the connection was closed before the reply was complete")]
+    HeadCut,
+    /// The connection ended within the body.
+    #[error("the reply was cut off after {got} bytes of its body{}", of.map_or(String::new(), |n| format!(" (of {n})")))]
+    BodyCut {
+        /// Bytes of the body that came.
+        got: u64,
+        /// Bytes it should have.
+        of: Option<u64>,
+    },
+}
+
+/// How far a reply is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// More bytes are needed.
+    More,
+    /// Complete; bytes after `used` belong to nothing.
+    Done {
+        /// Bytes of the last push that the reply took.
+        used: usize,
+    },
+    /// A drained body is too long to be worth reading: the connection is to be given up.
+    Enough,
+}
+
+enum Phase {
+    Head,
+    Length(u64),
+    Chunks(Chunks),
+    Close,
+    Done,
+}
+
+/// A reply being read.
+pub struct ReplyReader {
+    phase: Phase,
+    head: Option<Head>,
+    body: Vec<u8>,
+    body_total: u64,
+    /// An unfinished head.
+    partial: Vec<u8>,
+    interim: u32,
+    keep: BodyUse,
+    validators: bool,
+    streaming: bool,
+}
+
+impl ReplyReader {
+    /// For a reply whose body is used so.
+    pub fn new(keep: BodyUse) -> Self {
+        ReplyReader {
+            phase: Phase::Head,
+            head: None,
+            body: Vec::new(),
+            body_total: 0,
+            partial: Vec::new(),
+            interim: 0,
+            keep,
+            validators: false,
+            streaming: false,
+        }
+    }
+
+    /// For a body of any length that is taken away piece by piece with [`ReplyReader::take_body`].
+    pub fn streaming() -> Self {
+        ReplyReader { validators: true, streaming: true, ..ReplyReader::new(BodyUse::Keep) }
+    }
+
+    /// The final head, once it is there.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
+    /// True when not a byte of a reply has come.
+    pub fn is_untouched(&self) -> bool {
+        matches!(self.phase, Phase::Head) && self.partial.is_empty() && self.interim == 0
+    }
+
+    /// True when the reply is complete.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    /// Bytes of the body held now.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Takes what has come of the body.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Head and body of a reply whose head has come.
+    pub fn into_parts(self) -> Option<(Head, Vec<u8>)> {
+        self.head.map(|head| (head, self.body))
+    }
+
+    /// Takes the next bytes of the connection.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Progress, ReplyError> {
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            match self.phase {
+                Phase::Head => match self.push_head(rest)? {
+                    Some(used) => at += used,
+                    None => return Ok(Progress::More),
+                },
+                Phase::Length(left) => {
+                    let n = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    self.add_body(&rest[..n])?;
+                    at += n;
+                    let left = left - n as u64;
+                    self.phase = if left == 0 { Phase::Done } else { Phase::Length(left) };
+                    if left > 0 {
+                        return Ok(self.more());
+                    }
+                }
+                Phase::Chunks(ref mut chunks) => match chunks.next(rest)? {
+                    Piece::Data(data) => {
+                        self.add_body(data)?;
+                        at += data.len();
+                    }
+                    Piece::Between(used) => at += used,
+                    Piece::End(used) => {
+                        at += used;
+                        self.phase = Phase::Done;
+                    }
+                    Piece::More => return Ok(self.more()),
+                },
+                Phase::Close => {
+                    self.add_body(rest)?;
+                    return Ok(self.more());
+                }
+                Phase::Done => return Ok(Progress::Done { used: at }),
+            }
+        }
+    }
+
+    /// The connection ended: fine only for a body that ends with it.
+    pub fn eof(&mut self) -> Result<(), ReplyError> {
+        match self.phase {
+            Phase::Done => Ok(()),
+            Phase::Close => {
+                self.phase = Phase::Done;
+                Ok(())
+            }
+            Phase::Head => Err(ReplyError::HeadCut),
+            Phase::Length(left) => {
+                Err(ReplyError::BodyCut { got: self.body_total, of: Some(self.body_total + left) })
+            }
+            Phase::Chunks(_) => Err(ReplyError::BodyCut { got: self.body_total, of: None }),
+        }
+    }
+
+    fn more(&self) -> Progress {
+        let long = match self.phase {
+            Phase::Length(left) => self.body_total + left > DRAINED_READ,
+            // It ends with the connection, which is lost in any case.
+            Phase::Close => self.body_total >= DRAINED_KEEP as u64,
+            _ => self.body_total > DRAINED_READ,
+        };
+        match self.keep {
+            BodyUse::Drain if long && self.body.len() >= DRAINED_KEEP => Progress::Enough,
+            _ => Progress::More,
+        }
+    }
+
+    /// Reads a head; `Some(used)` when an interim or the final one is complete.
+    fn push_head(&mut self, rest: &[u8]) -> Result<Option<usize>, ReplyError> {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let before = self.partial.len();
+        let (head, used) = if before == 0 {
+            match parse_head(rest, self.validators)? {
+                Some(parsed) => parsed,
+                None => {
+                    self.partial.extend_from_slice(rest);
+                    return self.check_partial_head();
+                }
+            }
+        } else {
+            self.partial.extend_from_slice(rest);
+            // Parsing starts over each time: only where a blank line may have come is it worth it.
+            let from = before.saturating_sub(3);
+            if before > 16 && !has_blank_line(&self.partial[from..]) {
+                return self.check_partial_head();
+            }
+            match parse_head(&self.partial, self.validators)? {
+                Some((head, len)) => {
+                    self.partial = Vec::new();
+                    (head, len - before)
+                }
+                None => return self.check_partial_head(),
+            }
+        };
+        if before + used > HEAD_BYTES {
+            return Err(ReplyError::HeadTooLarge);
+        }
+        if head.status < 200 && head.status != 101 {
+            self.interim += 1;
+            if self.interim > INTERIM_MAX {
+                return Err(ReplyError::Framing("more than 16 interim (1xx) replies"));
+            }
+            return Ok(Some(used));
+        }
+        self.start_body(head)?;
+        Ok(Some(used))
+    }
+
+    fn check_partial_head(&self) -> Result<Option<usize>, ReplyError> {
+        if self.partial.len() > HEAD_BYTES { Err(ReplyError::HeadTooLarge) } else { Ok(None) }
+    }
+
+    fn start_body(&mut self, head: Head) -> Result<(), ReplyError> {
+        self.phase = match head.framing {
+            Framing::Empty => Phase::Done,
+            Framing::Length(length) => {
+                if self.keep == BodyUse::Keep && !self.streaming && length > BODY_BYTES as u64 {
+                    return Err(ReplyError::BodyTooLarge);
+                }
+                // A length is a claim: what it reserves is bounded, the rest grows as it comes.
+                self.body.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(256 * 1024));
+                Phase::Length(length)
+            }
+            Framing::Chunked => Phase::Chunks(Chunks::default()),
+            Framing::Close => Phase::Close,
+        };
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn add_body(&mut self, bytes: &[u8]) -> Result<(), ReplyError> {
+        self.body_total += bytes.len() as u64;
+        if self.keep == BodyUse::Drain {
+            let room = DRAINED_KEEP.saturating_sub(self.body.len());
+            self.body.extend_from_slice(&bytes[..room.min(bytes.len())]);
+            return Ok(());
+        }
+        if !self.streaming && self.body.len() + bytes.len() > BODY_BYTES {
+            return Err(ReplyError::BodyTooLarge);
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn has_blank_line(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pushes `wire` in pieces of `step` bytes.
+    fn read(wire: &[u8], step: usize) -> Result<(ReplyReader, usize), ReplyError> {
+        let mut reader = ReplyReader::new(BodyUse::Keep);
+        let mut taken = 0;
+        for piece in wire.chunks(step.max(1)) {
+            match reader.push(piece)? {
+                Progress::Done { used } => return Ok((reader, taken + used)),
+                Progress::More => taken += piece.len(),
+                Progress::Enough => panic!("a kept body is never enough"),
+            }
+        }
+        reader.eof()?;
+        Ok((reader, taken))
+    }
+
+    const CHUNKED: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+        HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=\"a\"\r\nhello\r\nA\r\n, world!!!\r\n0\r\nX: y\r\n\r\nrest";
+
+    #[test]
+    fn a_chunked_reply_in_pieces_of_every_size() {
+        for step in 1..=CHUNKED.len() {
+            let (reader, used) = read(CHUNKED, step).unwrap();
+            assert_eq!(used, CHUNKED.len() - 4, "step {step}");
+            assert_eq!(reader.into_parts().unwrap().1, b"hello, world!!!");
+        }
+    }
+
+    #[test]
+    fn a_reply_with_a_length_in_pieces_of_every_size() {
+        let wire = b"\r\nHTTP/1.1 201 Created\nContent-Length: 5\n\nhellorest";
+        for step in 1..=wire.len() {
+            let (reader, used) = read(wire, step).unwrap();
+            assert_eq!(used, wire.len() - 4, "step {step}");
+            let (head, body) = reader.into_parts().unwrap();
+            assert_eq!((head.status, &body[..]), (201, &b"hello"[..]));
+        }
+    }
+
+    #[test]
+    fn every_early_end_is_noticed() {
+        let done = CHUNKED.len() - 4;
+        for end in 0..done {
+            assert!(read(&CHUNKED[..end], 7).is_err(), "cut at {end}");
+        }
+        let e = read(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", 9).err().unwrap();
+        assert_eq!(e, ReplyError::BodyCut { got: 3, of: Some(10) });
+        assert!(e.to_string().contains("after 3 bytes of its body (of 10)"));
+        let (reader, _) = read(b"HTTP/1.0 200 OK\r\n\r\nabc", 9).unwrap();
+        assert!(reader.is_done());
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let head = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES + 1));
+        assert_eq!(read(head.as_bytes(), 1000).err(), Some(ReplyError::HeadTooLarge));
+        let trailer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{}",
+            "X: y\r\n".repeat(HEAD_BYTES / 4)
+        );
+        assert_eq!(read(trailer.as_bytes(), 1000).err(), Some(ReplyError::HeadTooLarge));
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(17);
+        assert!(matches!(read(interim.as_bytes(), 1000), Err(ReplyError::Framing(_))));
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BODY_BYTES + 1);
+        assert_eq!(read(long.as_bytes(), 1000).err(), Some(ReplyError::BodyTooLarge));
+        let mut reader = ReplyReader::new(BodyUse::Keep);
+        reader.push(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mib = vec![b'x'; 1 << 20];
+        assert!((0..=BODY_BYTES >> 20).any(|_| reader.push(&mib) == Err(ReplyError::BodyTooLarge)));
+    }
+
+    #[test]
+    fn drained_bodies_are_read_only_while_it_pays() {
+        let mut reader = ReplyReader::new(BodyUse::Drain);
+        let small = reader.push(b"HTTP/1.1 500 No\r\nContent-Length: 20\r\n\r\nsorry").unwrap();
+        assert_eq!(small, Progress::More);
+        assert_eq!(reader.push(&[b'x'; 15]).unwrap(), Progress::Done { used: 15 });
+        let mut reader = ReplyReader::new(BodyUse::Drain);
+        reader.push(b"HTTP/1.1 500 No\r\nContent-Length: 99999999\r\n\r\n").unwrap();
+        assert_eq!(reader.push(&vec![b'x'; DRAINED_KEEP]).unwrap(), Progress::Enough);
+        assert_eq!(reader.body_len(), DRAINED_KEEP);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), step in 1usize..40) {
+            let _ = read(&bytes, step);
+            let mut after_head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            after_head.extend_from_slice(&bytes);
+            let _ = read(&after_head, step);
+        }
+
+        #[test]
+        fn chunks_of_any_sizes_give_the_body(sizes in prop::collection::vec(1usize..600, 0..8), step in 1usize..900) {
+            let mut wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            let mut body = Vec::new();
+            for (i, n) in sizes.iter().enumerate() {
+                let data = vec![i as u8; *n];
+                wire.extend_from_slice(format!("{n:X}\r\n").as_bytes());
+                wire.extend_from_slice(&data);
+                wire.extend_from_slice(b"\r\n");
+                body.extend_from_slice(&data);
+            }
+            wire.extend_from_slice(b"0\r\n\r\n");
+            let (reader, used) = read(&wire, step).unwrap();
+            prop_assert_eq!(used, wire.len());
+            prop_assert_eq!(reader.into_parts().unwrap().1, body);
+        }
+    }
+}

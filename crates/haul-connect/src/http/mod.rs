@@ -1,0 +1,43 @@
+//! The HTTP/1.1 client of steps and sources.
+//!
+//! Written for little CPU and memory per request: no spawned connection tasks, no channels, one
+//! write and one read per small exchange, no buffers on idle connections. The reading of replies
+//! ([`frame`], [`head`]) is free of I/O; heads are parsed by `httparse`.
+//!
+//! | file | duty |
+//! |---|---|
+//! | [`url`], [`redact`], [`headers`], [`request`] | what is sent, and what is never shown |
+//! | [`head`], [`frame`], `chunks`, [`encoding`] | bytes to a reply, without I/O |
+//! | [`status`], [`reply`], `redirect` | what a reply means |
+//! | `wire`, `dial`, `tls`, `conn`, `pool` | connections |
+//! | [`client`], [`stream`], [`location`] | one request through its lane; a body piece by piece, as a source |
+
+mod chunks;
+pub mod client;
+mod conn;
+mod dial;
+pub mod encoding;
+pub mod frame;
+pub mod head;
+pub mod headers;
+pub mod location;
+mod pool;
+pub mod redact;
+mod redirect;
+pub mod reply;
+pub mod request;
+pub mod status;
+pub mod stream;
+mod tls;
+pub mod url;
+mod wire;
+
+pub use client::{Client, ClientOptions};
+pub use headers::HeaderLines;
+pub use location::HttpLocation;
+pub use reply::Reply;
+pub use request::{BodyUse, Call, Method, RequestHeaders};
+pub use status::{Meaning, StatusRules};
+pub use stream::ByteStream;
+pub use tls::Roots;
+pub use url::Url;

@@ -1,0 +1,131 @@
+//! The bytes of a connection: plain TCP or TLS over it, counted as they pass.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// Bytes that passed over a connection, TLS records included.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Traffic {
+    /// Received.
+    pub(crate) wire_in: u64,
+    /// Sent.
+    pub(crate) wire_out: u64,
+}
+
+impl Traffic {
+    /// What passed since an earlier reading.
+    pub(crate) fn since(self, earlier: Traffic) -> Traffic {
+        Traffic { wire_in: self.wire_in - earlier.wire_in, wire_out: self.wire_out - earlier.wire_out }
+    }
+}
+
+/// A TCP connection that counts.
+pub(crate) struct Counted {
+    tcp: TcpStream,
+    traffic: Traffic,
+}
+
+impl Counted {
+    pub(crate) fn new(tcp: TcpStream) -> Self {
+        Counted { tcp, traffic: Traffic::default() }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.traffic.wire_in += (buf.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        if let Poll::Ready(Ok(n)) = &polled {
+            self.traffic.wire_out += *n as u64;
+        }
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(n)) = &polled {
+            self.traffic.wire_out += *n as u64;
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// One connection, with or without TLS.
+pub(crate) enum Wire {
+    Plain(Counted),
+    Tls(Box<TlsStream<Counted>>),
+}
+
+impl Wire {
+    /// Everything that passed so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        match self {
+            Wire::Plain(tcp) => tcp.traffic,
+            Wire::Tls(tls) => tls.get_ref().0.traffic,
+        }
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Wire::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+
+    /// Writes from `head`, then from `body`, in one call where both have something left.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let both = [io::IoSlice::new(head), io::IoSlice::new(body)];
+        match self {
+            Wire::Plain(tcp) if body.is_empty() => Pin::new(tcp).poll_write(cx, head),
+            Wire::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, &both),
+            Wire::Tls(tls) if body.is_empty() => Pin::new(tls).poll_write(cx, head),
+            Wire::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, &both),
+        }
+    }
+
+    /// TLS holds records back until it is flushed.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Wire::Plain(_) => Poll::Ready(Ok(())),
+            Wire::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Haul's sources, steps, sinks, HTTP client, codecs and expressions
+
+pub mod assemble;
+pub mod decode;
+pub mod expr;
+pub mod http;
+pub mod rows;
+pub mod secrets;
+pub mod sinks;
+pub mod steps;
+pub mod template;

@@ -1,0 +1,209 @@
+//! Where a step sends its requests: URL template, service, headers, credential, status rules.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use haul_core::lane::{LaneId, Origin};
+use haul_core::{Cx, Fault, Item};
+
+use crate::expr::ExprError;
+use crate::http::reply::origin_of;
+use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
+use crate::secrets::{Credential, Renewing};
+use crate::template::Template;
+
+static NO_LINES: HeaderLines = HeaderLines::new();
+
+/// A URL template and, where it does not depend on the item, the origin of what it gives.
+pub struct StepUrl {
+    template: Template,
+    /// Scheme, host and port that every item has in common.
+    fixed: Option<Url>,
+}
+
+/// Why a URL template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StepUrlError {
+    /// It does not compile; the byte is that of the template.
+    #[error("{0}")]
+    Template(#[from] ExprError),
+    /// Its text is no URL.
+    #[error("{0}")]
+    Url(#[from] crate::http::url::UrlError),
+    /// A field stands within the host of a service, where it could lead anywhere.
+    #[error("a field follows right after the host of the service: put a / between them")]
+    HostOpen,
+}
+
+impl StepUrlError {
+    /// The byte of the template that is to blame.
+    pub fn offset(&self) -> Option<usize> {
+        match self {
+            StepUrlError::Template(e) => Some(e.offset),
+            StepUrlError::Url(_) | StepUrlError::HostOpen => None,
+        }
+    }
+}
+
+impl StepUrl {
+    /// Compiles a template; `service` is the base URL that stands for its first field.
+    ///
+    /// # Errors
+    /// Says what is wrong with the template, or with the text before its first field.
+    pub fn compile(template: &str, service: Option<&str>) -> Result<StepUrl, StepUrlError> {
+        let base = service.unwrap_or_default().trim_end_matches('/');
+        let template = Template::compile_after(base, template)?;
+        let text = template.leading_text();
+        let path = text.find("://").map(|at| at + 3).and_then(|at| text[at..].find(['/', '?', '#']));
+        let fixed = if path.is_some() || template.is_constant() { Some(Url::parse(text)?) } else { None };
+        if fixed.is_none() && service.is_some() {
+            return Err(StepUrlError::HostOpen);
+        }
+        Ok(StepUrl { template, fixed })
+    }
+
+    /// Names of record members it reads.
+    pub fn names(&self) -> &[Arc<str>] {
+        self.template.names()
+    }
+
+    /// The origin that all items have in common.
+    pub fn fixed(&self) -> Option<&Url> {
+        self.fixed.as_ref()
+    }
+}
+
+/// What an [`Endpoint`] is made of.
+pub struct EndpointSpec {
+    /// The connections of the run.
+    pub client: Arc<Client>,
+    /// Where requests go.
+    pub url: StepUrl,
+    /// Headers that were configured for the service and the step.
+    pub configured: HeaderLines,
+    /// Secrets that go along; only ever to the fixed origin.
+    pub credential: Arc<Credential>,
+    /// What statuses mean.
+    pub rules: StatusRules,
+    /// Time for one attempt.
+    pub timeout: Duration,
+}
+
+/// Where a step sends its requests.
+pub struct Endpoint {
+    spec: EndpointSpec,
+    lane: OnceLock<LaneId>,
+    none: Arc<str>,
+}
+
+/// A request that is made of an item.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: Method,
+    /// Lines of the step itself.
+    pub(crate) own: &'a HeaderLines,
+    pub(crate) idempotency: Option<&'a str>,
+    pub(crate) body: Option<&'a Bytes>,
+    pub(crate) body_use: BodyUse,
+}
+
+impl Endpoint {
+    /// An endpoint; its lane is found at the first request.
+    pub fn new(spec: EndpointSpec) -> Self {
+        Endpoint { spec, lane: OnceLock::new(), none: "".into() }
+    }
+
+    /// Headers configured by the user, which come before those of a step.
+    pub fn configured(&self) -> &HeaderLines {
+        &self.spec.configured
+    }
+
+    /// Names of record members its URL reads.
+    pub fn names(&self) -> &[Arc<str>] {
+        self.spec.url.names()
+    }
+
+    /// What statuses mean.
+    pub fn rules(&self) -> &StatusRules {
+        &self.spec.rules
+    }
+
+    /// The origin of its lane, where it does not depend on the item.
+    pub fn origin(&self) -> Option<Origin> {
+        self.spec.url.fixed.as_ref().map(|url| url.origin(self.spec.credential.name()))
+    }
+
+    /// Sends one request for an item and hands the reply, with the call it answers, to `judge`.
+    pub(crate) async fn request<T>(
+        &self,
+        item: &Item,
+        asked: Asked<'_>,
+        cx: &Cx<'_>,
+        judge: impl FnOnce(Reply, &Call<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let spec = &self.spec;
+        let text =
+            spec.url.template.url(item).map_err(|e| Fault::permanent("url", format!("the URL: {e}")))?;
+        let parsed = match &spec.url.fixed {
+            Some(fixed) => fixed.sibling(text),
+            None => Url::parse(&text),
+        };
+        let url = parsed.map_err(|e| Fault::permanent("url", e.to_string()))?;
+        let at_home = spec.url.fixed.as_ref().is_some_and(|fixed| fixed.same_origin(&url));
+        let lane = if at_home {
+            *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(spec.credential.name())))
+        } else {
+            cx.lanes.lane(&url.origin(&self.none))
+        };
+        loop {
+            let secret = if at_home { spec.credential.lines().await? } else { Arc::default() };
+            let call = Call {
+                method: asked.method,
+                url: &url,
+                headers: RequestHeaders {
+                    own: asked.own,
+                    idempotency: asked.idempotency,
+                    configured: if at_home || spec.url.fixed.is_none() {
+                        &spec.configured
+                    } else {
+                        &NO_LINES
+                    },
+                    secret: &secret,
+                },
+                body: asked.body,
+                body_use: asked.body_use,
+                timeout: spec.timeout,
+            };
+            let Some(sent) = self.send(&call, lane, &secret, cx).await else { continue };
+            let reply = sent?;
+            if matches!(reply.status, 401 | 403) && at_home {
+                spec.credential.refused();
+            }
+            return judge(reply, &call).map_err(|fault| match fault.origin() {
+                Some(_) => fault,
+                None => fault.with_origin(origin_of(&url)),
+            });
+        }
+    }
+
+    /// Sends it; `None` when its credential was renewed while it waited, and nothing was sent.
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        lane: LaneId,
+        secret: &Arc<HeaderLines>,
+        cx: &Cx<'_>,
+    ) -> Option<Result<Reply, Fault>> {
+        let Endpoint { spec, .. } = self;
+        if secret.is_empty() {
+            return Some(spec.client.send(call, lane, &spec.rules, cx).await);
+        }
+        let renewing = Renewing::new(cx.lanes, &spec.credential, secret);
+        let cx = Cx { lanes: &renewing, ..*cx };
+        tokio::select! {
+            biased;
+            reply = spec.client.send(call, lane, &spec.rules, &cx) => Some(reply),
+            () = renewing.renewed() => None,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Integration tests of the connectors; one binary.
+
+// `cfg(test)` tells clippy that functions beside the tests may unwrap as well.
+#[cfg(test)]
+mod expr;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod json;
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod sinks;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod template;
