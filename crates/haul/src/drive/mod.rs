@@ -1,0 +1,283 @@
+//! The one place that takes a job: freezes it, finds or makes its run, assembles it, hands it to the
+//! engine, and says how it ended.
+
+mod claim;
+mod nothing;
+mod problems;
+mod ready;
+
+use std::sync::Arc;
+
+use haul_core::job::{ColumnType, Identity, Job, Places, RowFormat, StepKind, freeze};
+use haul_core::limits;
+use haul_engine::ledger::run::wall;
+use haul_engine::ledger::{Reader, RunEnd, RunState, SqliteLedger};
+use haul_engine::{Ending, EngineError, Orders, TokioClock, Why, control};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::diagnostic::File;
+use crate::flags::RunFlags;
+use crate::progress::{Progress, counts_json, event};
+use crate::summary::{self, Summary};
+use crate::{cost, exit, format, output, runs, signals};
+use claim::Claim;
+pub use claim::Run;
+use problems::Problem;
+use ready::Ready;
+
+/// The version that runs are marked with.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A job that is to be run.
+pub struct Wanted<'a> {
+    /// What to do, as it was said.
+    pub job: Job,
+    /// Where it was said.
+    pub places: Places,
+    /// The file it was said in.
+    pub file: Option<File<'a>>,
+    /// Which run, and what is shown of it.
+    pub flags: &'a RunFlags,
+}
+
+/// A run that was found and is to go on as it is (`haul retry`).
+pub struct Again<'a> {
+    /// What to do, frozen, with policies laid over it.
+    pub job: Job,
+    /// Its run, locked.
+    pub run: Run,
+    /// What is shown of it.
+    pub flags: &'a RunFlags,
+}
+
+/// Runs a job to its end, or goes on with its run. The exit status is given; everything has been told.
+pub fn drive(wanted: &Wanted<'_>) -> u8 {
+    let told = |problem: Problem| problem.tell(&wanted.places, wanted.file);
+    let job = freeze(&wanted.job, &runs::working_directory());
+    // Of the job as it was said: messages then call files what the person called them.
+    let ready = match Ready::of(&wanted.job) {
+        Ok(ready) => ready,
+        Err(problem) => return told(problem),
+    };
+    let claim = Claim { job: &job, identity: Identity::of(&job), flags: wanted.flags };
+    match claim.take() {
+        Ok(run) => go(&job, run, ready, wanted.flags, &again_line()).unwrap_or_else(told),
+        Err(status) => status,
+    }
+}
+
+/// Goes on with a run, without reading standard input again.
+pub fn go_on(again: Again<'_>) -> u8 {
+    let Again { job, run, flags } = again;
+    let nowhere = Places::default();
+    let told = |problem: Problem| problem.tell(&nowhere, None);
+    let line = format!("haul retry {}", run.dir.name());
+    let started = Ready::of(&job).and_then(|mut ready| {
+        if job.source.location == "-" {
+            ready.read_nothing();
+        }
+        go(&job, run, ready, flags, &line)
+    });
+    started.unwrap_or_else(told)
+}
+
+/// The command line as it could be typed again.
+fn again_line() -> String {
+    let mut words = std::env::args_os().map(|word| quoted(&word.to_string_lossy()));
+    let first = words.next().map_or("haul".to_owned(), |p| p.rsplit('/').next().unwrap_or("haul").to_owned());
+    std::iter::once(first).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Drives a claimed run.
+fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Result<u8, Problem> {
+    let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show));
+    announce(&run, &progress, flags);
+    let (ended, settled) = match start(job, &run, ready) {
+        Ok(started) => carry(started, &progress),
+        Err(problem) => {
+            run.forget_if_unused(job, None);
+            return Err(problem);
+        }
+    };
+    progress.finish();
+    let outcome = Outcome { run: &run, job, flags, again, progress: &progress };
+    Ok(match ended {
+        Ok(ending) => outcome.tell(&ending),
+        Err(error) => {
+            let status = outcome.fail(&error, settled);
+            run.forget_if_unused(job, job.output.as_ref());
+            status
+        }
+    })
+}
+
+/// The first line: which run this is, and where it stands.
+fn announce(run: &Run, progress: &Progress, flags: &RunFlags) {
+    let name = run.dir.name();
+    if flags.show.json {
+        let fields = json!({
+            "dir": run.dir.path().to_string_lossy(), "new": run.is_new, "kept_as": run.kept_as,
+            "counts": counts_json(&run.counts),
+        });
+        output::tell(&event("start", name, fields).to_string());
+        return;
+    }
+    if let Some(old) = &run.kept_as {
+        progress.say(&format!("the old run is kept as {old}"));
+    }
+    if run.is_new {
+        progress.say(&format!("run {name}"));
+        return;
+    }
+    let counts = &run.counts;
+    let mut line = format!(
+        "run {name} goes on: {} of {} read are settled",
+        format::count(counts.settled()),
+        format::count(counts.read())
+    );
+    if run.reopened > 0 {
+        line.push_str(&format!("; {} that failed are tried again", format::items(run.reopened)));
+    }
+    progress.say(&line);
+}
+
+fn start(job: &Job, run: &Run, mut ready: Ready) -> Result<Started, Problem> {
+    ready.open_output(job, run.is_new)?;
+    let mut ledger = SqliteLedger::open(&run.dir.ledger())?;
+    if job.source.location == "-" {
+        ledger.keep_keys(limits::KEYS_KEPT);
+    }
+    let key = ledger.run()?.key;
+    ledger.start_run(VERSION, wall())?;
+    let (orders, runtime) = ready.hand_over(job, key);
+    Ok(Started { ledger, orders, runtime })
+}
+
+/// Everything the engine needs.
+struct Started {
+    ledger: SqliteLedger,
+    orders: Orders,
+    runtime: Runtime,
+}
+
+/// Hands everything to the engine. Gives how it ended, and how many items this process settled.
+fn carry(started: Started, progress: &Arc<Progress>) -> (Result<Ending, EngineError>, u64) {
+    let Started { ledger, orders, runtime } = started;
+    let (control, handle) = control();
+    let ended = runtime.block_on(async {
+        let watching = tokio::spawn({
+            let (progress, handle) = (progress.clone(), handle.clone());
+            async move { progress.watch(handle).await }
+        });
+        let listening = tokio::spawn(signals::obey(handle.clone(), progress.clone()));
+        let clock = Arc::new(TokioClock::new());
+        let ended = haul_engine::run(orders, Box::new(ledger), clock, control).await;
+        watching.abort();
+        listening.abort();
+        ended
+    });
+    // A thread that waits for standard input must not hold up the end.
+    runtime.shutdown_background();
+    (ended, handle.snapshot().settled_now)
+}
+
+/// Says how it ended, to people and to the ledger.
+struct Outcome<'a> {
+    run: &'a Run,
+    job: &'a Job,
+    flags: &'a RunFlags,
+    again: &'a str,
+    progress: &'a Progress,
+}
+
+impl Outcome<'_> {
+    fn tell(&self, ending: &Ending) -> u8 {
+        let status = summary::status_of(ending);
+        let state = if ending.why == Why::Finished { RunState::Finished } else { RunState::Stopped };
+        let cost = self.note_end(state, status);
+        let groups = Reader::open(self.run.dir.path()).and_then(|r| r.groups()).unwrap_or_default();
+        let summary = Summary {
+            run: self.run.dir.name(),
+            status,
+            ending,
+            groups: &groups,
+            cost,
+            again: self.again,
+            piped: self.job.source.location == "-",
+            starts_over: self.starts_over(),
+            untyped: self.is_untyped(),
+            verbose: self.flags.show.verbose,
+            state: self.flags.state.as_deref(),
+        };
+        match (self.flags.show.json, self.flags.show.quiet) {
+            (true, _) => {
+                output::tell(&event("end", self.run.dir.name(), summary.json()).to_string());
+            }
+            (_, true) => {}
+            _ => output::tell(&summary.text()),
+        }
+        if let (Why::Invalid { message }, true) = (&ending.why, self.flags.show.quiet) {
+            output::complain(message);
+        }
+        status
+    }
+
+    fn fail(&self, error: &EngineError, settled: u64) -> u8 {
+        // Once something was settled the run did start; the same command goes on with it.
+        let changed = matches!(error, EngineError::Changed { .. });
+        let closed = matches!(error, EngineError::Fault(fault) if fault.code() == "stdout_closed");
+        let stopped = error.is_disk_full() || closed || settled > 0 && !changed;
+        let status = if stopped { exit::STOPPED } else { exit::NO_START };
+        self.note_end(RunState::Failed, status);
+        self.progress.complain(&error.to_string());
+        if changed {
+            self.progress.complain(
+                "choose: --if-changed skip-done takes what is new by key, --if-changed all takes everything from there on, --fresh starts over",
+            );
+        }
+        if self.flags.show.json {
+            let fields = json!({ "why": "failed", "status": status, "message": error.to_string() });
+            output::tell(&event("end", self.run.dir.name(), fields).to_string());
+        } else if status == exit::STOPPED {
+            self.progress.say(&summary::go_on(self.again, self.starts_over()));
+        }
+        status
+    }
+
+    /// Rows on standard output cannot be taken back.
+    fn starts_over(&self) -> bool {
+        self.job.output.as_ref().is_some_and(|o| o.path == "-")
+    }
+
+    /// A filter compares fields of a CSV that are text because nobody gave them a type.
+    fn is_untyped(&self) -> bool {
+        let Job { source, steps, .. } = self.job;
+        let filters = steps.iter().any(|s| matches!(s.kind, StepKind::Filter { .. }));
+        filters
+            && source.format != RowFormat::Jsonl
+            && source.columns.iter().all(|c| c.kind == ColumnType::Str)
+    }
+
+    /// Leaves a note in the ledger. When even that fails the ledger is still right: it says that a
+    /// process drove the run, and no process does.
+    fn note_end(&self, state: RunState, exit_status: u8) -> cost::Cost {
+        let cost = cost::so_far();
+        let end = RunEnd { state, at: wall(), exit_status, rss_peak: cost.rss_peak, cpu_ms: cost.cpu_ms };
+        let noted = SqliteLedger::open(&self.run.dir.ledger()).and_then(|mut ledger| ledger.end_run(&end));
+        if let Err(e) = noted {
+            self.progress.complain(&format!("how the run ended could not be noted: {e}"));
+        }
+        cost
+    }
+}

@@ -1,0 +1,69 @@
+//! A job's live objects, on their way to the engine.
+
+use std::sync::Arc;
+
+use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, Output, assemble};
+use haul_connect::expr::Expr;
+use haul_connect::sinks::{self, Opening};
+use haul_core::cx::RunKey;
+use haul_core::job::Job;
+use haul_engine::Orders;
+use tokio::runtime::Runtime;
+
+use super::nothing::Nothing;
+use super::problems::Problem;
+use crate::runs;
+
+/// A job that can be run: everything it names exists, everything it says compiles. Nothing was
+/// written yet.
+pub struct Ready {
+    live: Assembled,
+    runtime: Runtime,
+}
+
+impl Ready {
+    /// Assembles a job, but for its output, and reads its secrets once.
+    pub fn of(job: &Job) -> Result<Self, Problem> {
+        let context =
+            AssembleContext { base: runs::working_directory(), output: None, ..AssembleContext::default() };
+        let live = assemble(job, &context)?;
+        // One thread for everything but the committer and the reader of files: requests are cheap,
+        // and handing items between threads is not.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Problem::Start(format!("the asynchronous runtime does not start: {e}")))?;
+        runtime.block_on(live.check_secrets())?;
+        Ok(Ready { live, runtime })
+    }
+
+    /// Reads no input.
+    pub fn read_nothing(&mut self) {
+        let name = self.live.opener.name().to_owned();
+        self.live.opener = Arc::new(Nothing(name));
+    }
+
+    /// Opens the output of a frozen job, whose run begins or goes on.
+    pub fn open_output(&mut self, job: &Job, begins: bool) -> Result<(), Problem> {
+        let Some(spec) = &job.output else { return Ok(()) };
+        let wrong = |key: &str, message: String| AssembleError {
+            what: format!("output.{key}"),
+            message,
+            offset: None,
+            hint: None,
+        };
+        let row = match &spec.row {
+            Some(row) => Some(Expr::compile(row).map_err(|e| wrong("row", e.to_string()))?),
+            None => None,
+        };
+        let opening = if begins { Opening::Create } else { Opening::Resume };
+        let pair = sinks::open(spec, row, opening).map_err(|e| wrong(spec.format.as_str(), e.to_string()))?;
+        self.live.output = Some(Output { name: spec.path.clone(), pair });
+        Ok(())
+    }
+
+    /// Hands everything over.
+    pub fn hand_over(self, job: &Job, run: RunKey) -> (Orders, Runtime) {
+        (haul::orders(job, self.live, run), self.runtime)
+    }
+}

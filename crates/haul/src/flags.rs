@@ -1,0 +1,149 @@
+//! Groups of flags that mean the same in every verb.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use haul_core::job::units::{parse_duration, parse_size};
+use haul_core::job::{Column, Delivery, HeaderMode, IfChanged, OnInvalid, parse_column};
+
+/// What is read.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Input")]
+pub struct SourceFlags {
+    /// The input is comma-separated values
+    #[arg(long, conflicts_with_all = ["tsv", "jsonl"])]
+    pub csv: bool,
+    /// The input is tab-separated values
+    #[arg(long, conflicts_with = "jsonl")]
+    pub tsv: bool,
+    /// The input is one JSON object a line
+    #[arg(long)]
+    pub jsonl: bool,
+    /// Whether the first line names the columns
+    #[arg(long, value_name = "yes|no|auto", value_parser = header_mode)]
+    pub csv_header: Option<HeaderMode>,
+    /// Names and types of the columns: user_id:int,video_id:int (str, int, float, bool, json)
+    #[arg(long, value_name = "NAME:TYPE,…", value_delimiter = ',', value_parser = parse_column)]
+    pub columns: Vec<Column>,
+    /// What to call an item: '{user_id},{video_id}'
+    #[arg(long, value_name = "TEMPLATE")]
+    pub key: Option<String>,
+    /// Take only items for which this jq expression is true: '.age > 40' (fields of a CSV are text
+    /// unless --columns gives them a type)
+    #[arg(long = "where", value_name = "EXPR")]
+    pub filter: Option<String>,
+}
+
+/// How the input is read; none of it belongs to a run's identity.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Input")]
+pub struct ReadFlags {
+    /// Stop reading after so many items
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// What to do with input that is no record: skip it (exit status 3) or stop (2)
+    #[arg(long, value_name = "skip|stop", value_parser = on_invalid)]
+    pub on_invalid: Option<OnInvalid>,
+    /// What to do when the input changed since it was last read: skip-done, all or stop
+    #[arg(long, value_name = "WHAT", value_parser = if_changed)]
+    pub if_changed: Option<IfChanged>,
+}
+
+/// What to do with an output file that is there already.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct ExistsFlags {
+    /// Empty the output file when it exists
+    #[arg(long, conflicts_with = "append")]
+    pub overwrite: bool,
+    /// Write after what the output file holds
+    #[arg(long)]
+    pub append: bool,
+}
+
+/// How fast, and how patiently. None of it belongs to a run's identity.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Pace")]
+pub struct PaceFlags {
+    /// Items in work, and requests in flight to one service [default: 32]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub concurrency: Option<u32>,
+    /// Ceiling of the rate, for each service or for one: 500/s, localhost:8001=100/min
+    #[arg(long, value_name = "[HOST=]N/UNIT")]
+    pub rate: Vec<String>,
+    /// Attempts an item gets before it fails [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts: Option<u32>,
+    /// Time in which an item may be tried again: 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub within: Option<Duration>,
+    /// Time for one attempt [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Bytes held for everything that grows with the input [default: 12MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<u64>,
+    /// What to do when the reply to a write was lost: send it again with the same key
+    /// (at-least-once), or leave it in doubt (at-most-once)
+    #[arg(long, value_name = "WHAT", value_parser = delivery)]
+    pub delivery: Option<Delivery>,
+}
+
+/// Which run, and what is shown of it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Run")]
+pub struct RunFlags {
+    /// Name of the run [default: made from verb, source and identity]
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// Directory of runs [default: .haul]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Start over; the old run is kept as NAME@DATE
+    #[arg(long)]
+    pub fresh: bool,
+    #[command(flatten)]
+    pub show: ShowFlags,
+}
+
+/// What is shown.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct ShowFlags {
+    /// JSON instead of text: on stdout for what is asked for, JSON Lines on stderr for progress
+    #[arg(long)]
+    pub json: bool,
+    /// No progress and no summary; errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More about lanes and memory
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+fn choose<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    words.iter().find(|(w, _)| *w == text).map(|(_, v)| *v).ok_or_else(|| {
+        let all = words.iter().map(|(w, _)| *w).collect::<Vec<_>>();
+        match haul_core::job::nearest(text, all.iter().copied()) {
+            Some(near) => format!("did you mean {near}? it is one of {}", all.join(", ")),
+            None => format!("it is one of {}", all.join(", ")),
+        }
+    })
+}
+
+fn header_mode(text: &str) -> Result<HeaderMode, String> {
+    choose(text, &[("yes", HeaderMode::Yes), ("no", HeaderMode::No), ("auto", HeaderMode::Auto)])
+}
+
+fn on_invalid(text: &str) -> Result<OnInvalid, String> {
+    choose(text, &[("skip", OnInvalid::Skip), ("stop", OnInvalid::Stop)])
+}
+
+fn if_changed(text: &str) -> Result<IfChanged, String> {
+    choose(text, &[("skip-done", IfChanged::SkipDone), ("all", IfChanged::All), ("stop", IfChanged::Stop)])
+}
+
+fn delivery(text: &str) -> Result<Delivery, String> {
+    choose(text, &[("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)])
+}

@@ -1,0 +1,28 @@
+//! The `haul` command.
+
+#![allow(unreachable_pub, reason = "in a program, pub says that other rooms may use it")]
+
+mod cli;
+mod cost;
+mod diagnostic;
+mod drive;
+mod exit;
+mod flags;
+mod format;
+mod jobfile;
+mod lower;
+mod output;
+mod progress;
+mod runs;
+mod signals;
+mod summary;
+mod verbs;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(match cli::parse() {
+        Ok(verb) => verbs::run(verb),
+        Err(status) => status,
+    })
+}

@@ -1,0 +1,46 @@
+//! From a job and its live objects to the orders of an engine.
+
+use haul_connect::assemble::Assembled;
+use haul_core::cx::RunKey;
+use haul_core::job::{Concurrency, IfChanged, Job, StepKind};
+use haul_core::{Budget, limits};
+use haul_engine::{Orders, Output, Policy};
+
+/// What an engine needs to run a job. `run` names the run in idempotency keys: the same run must use
+/// the same key in every process.
+pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
+    Orders {
+        run,
+        opener: live.opener,
+        stages: live.stages,
+        output: live.output.map(|o| Output { name: o.name, sink: o.pair.sink, render: o.pair.render }),
+        aggregates: Vec::new(),
+        lanes: live.lanes,
+        lane_default: live.lane_default,
+        budget: Budget::new(job.limits.memory),
+        policy: policy(job),
+    }
+}
+
+fn policy(job: &Job) -> Policy {
+    let Concurrency::Fixed(concurrency) = job.limits.concurrency;
+    let memory = usize::try_from(job.limits.memory).unwrap_or(usize::MAX);
+    Policy {
+        retry: job.retry,
+        delivery: job.delivery,
+        concurrency,
+        on_invalid: job.source.on_invalid,
+        if_changed: job.source.if_changed.unwrap_or_else(|| usual_if_changed(job)),
+        limit: job.source.limit,
+        // The window may not take all of the memory: bodies and pages need some of it.
+        window_bytes: limits::WINDOW_BYTES.min(memory / 2),
+        ..Policy::default()
+    }
+}
+
+/// A job that writes to a service must not do so twice because a line was inserted: a person
+/// decides. Any other job skips by key what it has done.
+fn usual_if_changed(job: &Job) -> IfChanged {
+    let writes = job.steps.iter().any(|s| matches!(s.kind, StepKind::Post { .. }));
+    if writes { IfChanged::Stop } else { IfChanged::SkipDone }
+}

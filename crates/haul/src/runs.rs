@@ -1,0 +1,46 @@
+//! From flags to run directories.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use haul_engine::rundir::{Index, RunDir, RunDirError, StateDir, find};
+
+use crate::{exit, output};
+
+/// Where runs of the working directory are.
+pub fn state_dir(said: Option<&Path>) -> StateDir {
+    match said {
+        Some(path) => StateDir::at(path),
+        None => StateDir::within(&working_directory()),
+    }
+}
+
+/// Runs from anywhere, where the user has a home.
+pub fn index() -> Option<Index> {
+    Index::of_user(|name| env::var_os(name))
+}
+
+/// The working directory; `.` when it was deleted under us.
+pub fn working_directory() -> PathBuf {
+    env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
+}
+
+/// The run that a person means; a problem has been told, and the exit status is given.
+pub fn find_run(state: Option<&Path>, query: Option<&str>) -> Result<RunDir, u8> {
+    find(&state_dir(state), index().as_ref(), query).map_err(|e| {
+        output::complain(&e.to_string());
+        status_of(&e)
+    })
+}
+
+/// The exit status of a run directory that cannot be used.
+pub fn status_of(e: &RunDirError) -> u8 {
+    match e {
+        RunDirError::BadName { .. }
+        | RunDirError::OtherIdentity { .. }
+        | RunDirError::NotFound { .. }
+        | RunDirError::Ambiguous { .. } => exit::USAGE,
+        // The command is right, and the world is not.
+        _ => exit::NO_START,
+    }
+}

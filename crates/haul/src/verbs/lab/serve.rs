@@ -1,0 +1,195 @@
+//! The services at work, until they are told to end.
+
+use std::io::{self, Write};
+
+use haul_lab::{Lab, LabError, LabSpec, Script, Service, Truth};
+use serde_json::{Map, Value, json};
+
+use super::per_service::{PerService, apply, apply_windows, stranger};
+use super::{ScriptArgs, ServeArgs};
+
+const USAGE: u8 = 64;
+
+/// Plays the services; the exit status.
+pub(super) fn run(args: &ServeArgs) -> u8 {
+    match play(args) {
+        Ok(()) => 0,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "haul lab: {e}");
+            if matches!(e, LabError::Spec(_)) { USAGE } else { 1 }
+        }
+    }
+}
+
+fn play(args: &ServeArgs) -> Result<(), LabError> {
+    let spec = spec(args).map_err(LabError::Spec)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let lab = Lab::start(&spec)?;
+    if !args.quiet {
+        tell(&if args.json { opening_json(&lab) } else { opening(&lab) });
+    }
+    runtime.block_on(told_to_end())?;
+    if !args.quiet {
+        tell(&if args.json { closing_json(&lab) } else { closing(&lab) });
+    }
+    lab.stop();
+    Ok(())
+}
+
+fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
+    let services: Result<Vec<Service>, String> =
+        args.services.iter().map(|word| Service::from_word(word)).collect();
+    let services = services?;
+    if args.port > u16::MAX - 2 {
+        return Err(format!("--port {}: the services need it and the next two", args.port));
+    }
+    let mut spec = LabSpec::new(&services).ports_from(args.port).seed(args.seed).threads(args.threads);
+    spec.host = args.host;
+    script(&mut spec, &args.script)?;
+    Ok(spec)
+}
+
+fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
+    type Shares<'a> = (&'a [PerService<f64>], fn(&mut Script, &f64));
+    let numbers: [Shares<'_>; 9] = [
+        (&args.error_rate, |s, v| s.error_rate = *v),
+        (&args.drop_rate, |s, v| s.drop_rate = *v),
+        (&args.reply_loss, |s, v| s.reply_loss = *v),
+        (&args.truncate_rate, |s, v| s.truncate_rate = *v),
+        (&args.html_rate, |s, v| s.html_rate = *v),
+        (&args.hang_rate, |s, v| s.hang_rate = *v),
+        (&args.missing_rate, |s, v| s.missing_rate = *v),
+        (&args.latency, |s, v| s.latency_ms = *v),
+        (&args.jitter, |s, v| s.jitter_ms = *v),
+    ];
+    let mut strangers = vec![stranger(spec, &args.error_status), stranger(spec, &args.capacity)];
+    strangers.extend([stranger(spec, &args.rate_limit), stranger(spec, &args.retry_after)]);
+    strangers.extend([stranger(spec, &args.deny), stranger(spec, &args.token), stranger(spec, &args.down)]);
+    strangers.extend(numbers.iter().map(|(values, _)| stranger(spec, values)));
+    if let Some(service) = strangers.into_iter().flatten().next() {
+        return Err(format!(
+            "a value is given for {0}, but {0} is not played: name it among the services",
+            service.as_str()
+        ));
+    }
+    for (values, change) in numbers {
+        apply(spec, values, change);
+    }
+    apply(spec, &args.error_status, |s, v| s.error_status = *v);
+    apply(spec, &args.capacity, |s, v| s.capacity = *v);
+    apply(spec, &args.rate_limit, |s, v| s.rate_limit = *v);
+    apply(spec, &args.retry_after, |s, v| s.retry_after_s = Some(*v));
+    apply(spec, &args.deny, |s, v| (s.deny, s.deny_after) = *v);
+    apply(spec, &args.token, |s, v| s.token.clone_from(v));
+    apply_windows(spec, &args.down);
+    for s in &mut spec.services {
+        (s.script.gzip, s.script.rate_headers) = (args.gzip, args.rate_headers);
+    }
+    Ok(())
+}
+
+fn opening(lab: &Lab) -> String {
+    let mut text = String::new();
+    for service in lab.services() {
+        text.push_str(&format!("{:<8}{}\n", service.as_str(), lab.url(service)));
+    }
+    if let Some(line) = lab.line("pairs.csv") {
+        text.push_str(&format!("\nhaul lab gen pairs -c 100000 > pairs.csv\n{line}\n"));
+    }
+    text
+}
+
+fn opening_json(lab: &Lab) -> String {
+    let services: Map<String, Value> =
+        lab.services().into_iter().map(|s| (s.as_str().to_owned(), Value::from(lab.url(s)))).collect();
+    format!("{}\n", json!({ "services": services, "line": lab.line("pairs.csv"), "pid": std::process::id() }))
+}
+
+fn closing_json(lab: &Lab) -> String {
+    let truths: Map<String, Value> = lab
+        .truths()
+        .into_iter()
+        .map(|t| (t.service.as_str().to_owned(), serde_json::to_value(t).unwrap_or_default()))
+        .collect();
+    format!("{}\n", json!({ "truth": truths }))
+}
+
+fn closing(lab: &Lab) -> String {
+    lab.truths().iter().map(summary).collect()
+}
+
+/// What a service saw, in words; what did not happen is left out.
+fn summary(t: &Truth) -> String {
+    if t.requests == 0 {
+        return format!("{:<8}no requests\n", t.service.as_str());
+    }
+    let statuses: Vec<String> = t.statuses.iter().map(|(status, n)| format!("{status}: {n}")).collect();
+    let mut text = format!(
+        "{:<8}{} requests on {} connections ({}); at most {} in flight, {} in one second\n",
+        t.service.as_str(),
+        t.requests,
+        t.connections,
+        statuses.join(", "),
+        t.max_in_flight,
+        t.busiest_second,
+    );
+    let what = if t.service == Service::Index { "pairs" } else { "ids" };
+    let parts = [
+        (t.unique, what),
+        (t.repeated, "repeated"),
+        (t.replayed, "replayed under their key"),
+        (t.conflicts, "refused: key used for another pair"),
+        (t.mismatched, "MISMATCHED: not the bytes that were served"),
+        (t.unidentified, "without user or video"),
+        (t.keyless, "without key"),
+        (t.dropped, "dropped"),
+        (t.reply_lost, "replies lost"),
+        (t.truncated, "truncated"),
+        (t.html, "HTML"),
+        (t.hung, "hung"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .enumerate()
+        .filter(|(n, (c, _))| *n == 0 || *c > 0)
+        .map(|(_, (c, w))| format!("{c} {w}"))
+        .collect();
+    text.push_str(&format!("        {}\n", parts.join(", ")));
+    if let Some(sample) = &t.first_mismatch {
+        text.push_str(&format!("        first mismatch: {sample}\n"));
+    }
+    text
+}
+
+/// Writes to standard output; when nobody reads it any more, the services work on.
+fn tell(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Ends with Ctrl-C, or what a service supervisor sends.
+async fn told_to_end() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            end = tokio::signal::ctrl_c() => end,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// A thousand requests in flight to each service need more open files than the usual 1,024.
+fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Refused: connections beyond the limit wait, which the client sees as latency.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}

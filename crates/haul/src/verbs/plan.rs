@@ -1,0 +1,51 @@
+//! `haul plan`: the job file that a command stands for, on standard output.
+
+use clap::{Args, Subcommand};
+use haul_core::job::write;
+
+use super::enrich::EnrichArgs;
+use crate::jobfile::{self, JobFlags};
+use crate::{diagnostic, exit, lower, output};
+
+/// What to plan: a verb with its flags, or a job file.
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct PlanArgs {
+    #[command(subcommand)]
+    verb: Option<Planned>,
+    /// The job file
+    #[arg(value_name = "JOB.toml", required = true)]
+    job: Option<String>,
+    #[command(flatten)]
+    over: JobFlags,
+}
+
+/// Verbs that lower to a job.
+#[derive(Subcommand, Clone, Debug)]
+enum Planned {
+    /// The job of `haul enrich` with these flags
+    Enrich(Box<EnrichArgs>),
+}
+
+/// Prints the job; nothing is done.
+pub fn run(args: &PlanArgs) -> u8 {
+    let job = match (&args.verb, &args.job) {
+        (Some(Planned::Enrich(args)), _) => match lower::enrich(args) {
+            Ok(said) => said.job,
+            Err(found) => {
+                diagnostic::tell_all(&found, None);
+                return exit::USAGE;
+            }
+        },
+        (None, Some(file)) => match jobfile::load(file, &args.over) {
+            Ok(loaded) => loaded.job,
+            Err(status) => return status,
+        },
+        (None, None) => {
+            output::complain("plan what? Give a verb with its flags, or a job file: haul plan JOB.toml");
+            return exit::USAGE;
+        }
+    };
+    output::data(write(&job).as_bytes());
+    exit::DONE
+}

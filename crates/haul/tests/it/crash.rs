@@ -1,0 +1,182 @@
+//! The crash suite of the whole program: killed at random, and the power cut, again and again. The
+//! services remember what really happened to them.
+//!
+//! `HAUL_CRASH_CYCLES` says how many cycles each test makes (default 8).
+
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use haul_lab::generate::Pairs;
+use haul_lab::{Lab, LabSpec, Service};
+
+use crate::powercut::PowerCut;
+use crate::program::Place;
+
+/// Items read and not committed that one crash may repeat.
+const WINDOW: u64 = 4096;
+/// Pairs that a cycle gets through, at the most.
+const PAIRS_A_CYCLE: u64 = 700;
+
+fn cycles() -> u64 {
+    std::env::var("HAUL_CRASH_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(8)
+}
+
+struct Scene {
+    lab: Lab,
+    place: Place,
+    pairs: u64,
+}
+
+impl Scene {
+    fn new(pairs: u64) -> Self {
+        let spec = LabSpec::enrich().seed(11).all(|s| {
+            s.error_rate = 0.05;
+            s.reply_loss = 0.02;
+            s.latency_ms = 10.0;
+            s.jitter_ms = 5.0;
+            s.gzip = true;
+        });
+        let lab = Lab::start(&spec).unwrap();
+        let place = Place::new();
+        std::fs::create_dir(place.file("work")).unwrap();
+        let mut file = std::fs::File::create(place.file("pairs.csv")).unwrap();
+        Pairs { count: pairs, seed: 5, ..Pairs::default() }.write_to(&mut file).unwrap();
+        Scene { lab, place, pairs }
+    }
+
+    /// `haul enrich` with both lookups, and these flags; its state is in `work/`.
+    fn args(&self, flags: &[String]) -> Vec<String> {
+        let (users, videos) = (self.lab.url(Service::Users), self.lab.url(Service::Videos));
+        let base = [
+            "enrich".into(),
+            self.place.file("pairs.csv").display().to_string(),
+            format!("--lookup=user={users}/users/{{user_id}}"),
+            "--take=user=.data | {id, fullName}".into(),
+            format!("--lookup=video={videos}/videos/{{video_id}}"),
+            "--take=video=.data".into(),
+            "--columns=user_id:int,video_id:int".into(),
+            "--state=work/state".into(),
+            "-j64".into(),
+            "-q".into(),
+        ];
+        base.into_iter().chain(flags.iter().cloned()).collect()
+    }
+
+    fn post(&self) -> Vec<String> {
+        self.args(&[format!("--post={}/index", self.lab.url(Service::Index)), "--expect=201".into()])
+    }
+
+    fn write(&self) -> Vec<String> {
+        let out = self.place.file("work").join("out.jsonl");
+        self.args(&[format!("--to={}", out.display()), "--row={user_id, video_id, user: .user.id}".into()])
+    }
+
+    /// Starts and kills the program until it has been killed so often, or is done. How often it was.
+    fn kill_again_and_again(&self, args: &[String], cycles: u64) -> u64 {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut killed = 0;
+        for _ in 0..cycles {
+            let mut child = self.place.command(args).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(rng.u64(20..300)));
+            child.kill().unwrap();
+            let done = child.wait_with_output().unwrap();
+            match done.status.signal() {
+                Some(_) => killed += 1,
+                None => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+            }
+        }
+        killed
+    }
+
+    fn finish(&self, args: &[String]) {
+        let said = self.place.haul(args);
+        assert_eq!(said.status, 0, "{}", said.err);
+    }
+
+    /// Every pair indexed, none under two keys, and no more sent again than crashes and lost replies
+    /// explain.
+    fn check_index(&self, crashes: u64) {
+        let index = self.lab.truth(Service::Index).unwrap();
+        assert_eq!((index.unique, index.repeated), (self.pairs, 0), "{index:?}");
+        assert_eq!((index.mismatched, index.keyless, index.conflicts), (0, 0, 0), "{index:?}");
+        let explained = index.reply_lost + crashes * WINDOW;
+        assert!(index.replayed <= explained, "{} sent again, {explained} explained", index.replayed);
+    }
+
+    /// Each pair stands in the output exactly once, as a whole row.
+    fn check_output(&self) {
+        let out = std::fs::read_to_string(self.place.file("work/out.jsonl")).unwrap();
+        let mut rows: HashMap<(u64, u64), u64> = HashMap::new();
+        for line in out.lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            let id = |name| row[name].as_u64().unwrap();
+            assert_eq!(row["user"], row["user_id"], "{line}");
+            *rows.entry((id("user_id"), id("video_id"))).or_default() += 1;
+        }
+        assert_eq!(rows.len() as u64, self.pairs);
+        assert!(rows.values().all(|n| *n == 1), "rows are repeated");
+    }
+}
+
+#[test]
+fn killed_at_random_every_pair_is_indexed_under_one_key() {
+    let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
+    let args = scene.post();
+    let killed = scene.kill_again_and_again(&args, cycles());
+    assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
+    scene.finish(&args);
+    scene.check_index(killed);
+}
+
+#[test]
+fn killed_at_random_each_row_is_written_once() {
+    let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
+    let args = scene.write();
+    let killed = scene.kill_again_and_again(&args, cycles());
+    assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
+    scene.finish(&args);
+    scene.check_output();
+}
+
+/// Cuts the power again and again; how often.
+fn cut_again_and_again(scene: &Scene, args: &[String]) -> u64 {
+    let mut power = PowerCut::new(&scene.place.file("work"));
+    let mut rng = fastrand::Rng::with_seed(17);
+    let mut cuts = 0;
+    for seed in 0..cycles() {
+        // Anything from the making of the run directory to some dozens of commits.
+        let records = if seed % 4 == 0 { rng.u64(1..60) } else { rng.u64(60..900) };
+        power.kill_after(records);
+        let child = power.watch(&mut scene.place.command(args)).spawn().unwrap();
+        let done = child.wait_with_output().unwrap();
+        if done.status.signal().is_none() {
+            assert!(done.status.success(), "cycle {seed}: {}", String::from_utf8_lossy(&done.stderr));
+            break;
+        }
+        power.verify().unwrap();
+        power.cut(seed);
+        cuts += 1;
+    }
+    cuts
+}
+
+#[test]
+fn after_power_cuts_every_pair_is_indexed_under_one_key() {
+    let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
+    let args = scene.post();
+    let cuts = cut_again_and_again(&scene, &args);
+    assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
+    scene.finish(&args);
+    scene.check_index(cuts);
+}
+
+#[test]
+fn after_power_cuts_each_row_is_written_once() {
+    let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
+    let args = scene.write();
+    let cuts = cut_again_and_again(&scene, &args);
+    assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
+    scene.finish(&args);
+    scene.check_output();
+}

@@ -1,0 +1,19 @@
+//! Tests of the `haul` command: the real program, told apart from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad;
+#[cfg(target_os = "linux")]
+mod crash;
+mod docs;
+mod enrich;
+mod examples;
+mod plan;
+#[cfg(target_os = "linux")]
+#[path = "../../../haul-engine/tests/shim/powercut.rs"]
+mod powercut;
+mod program;
+mod runs;
+mod tidy;
+mod top;
+mod usage;
