@@ -14,7 +14,7 @@ use crate::http::{Client, ClientOptions, HeaderLines, HttpLocation, Roots, Statu
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
-use crate::steps::{Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
+use crate::steps::{Batch, BatchSpec, Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
 
 /// What a job is assembled for.
 #[derive(Clone, Debug)]
@@ -237,19 +237,40 @@ impl<'j> Steps<'j> {
                 self.lookups.push(Arc::clone(&name));
                 Arc::new(Get::new(name, endpoint, take))
             }
-            StepKind::Post { url, body, put } => {
-                let key = if *put { "put" } else { "post" };
+            StepKind::Post { url, body, put, batch: None } => {
                 let body = match body {
                     Some(text) => {
                         let body = expr(text, &at("body"))?;
                         self.need(body.names().unwrap_or_default(), "the body");
                         Body::Expr(body)
                     }
-                    None if self.lookups.is_empty() => Body::Record,
-                    None => Body::Lookups(self.lookups.clone()),
+                    None => self.usual_body(),
                 };
+                let key = if *put { "put" } else { "post" };
                 let endpoint = self.endpoint(spec, url, &at(key))?;
                 Arc::new(Write::new(name, endpoint, body, *put).map_err(|e| wrong(&at(key), &e))?)
+            }
+            StepKind::Post { url, body, put, batch: Some(batch) } => {
+                let by = batch.by.as_deref().map(member_or_expr);
+                let by = by.map(|text| expr(&text, &at("batch.by"))).transpose()?;
+                self.need(by.as_ref().and_then(Expr::names).unwrap_or_default(), "batch.by");
+                let key = if *put { "put" } else { "post" };
+                let batch = BatchSpec {
+                    part: self.usual_body(),
+                    body: body.as_deref().map(|text| expr(text, &at("body"))).transpose()?,
+                    by,
+                    outcomes: batch
+                        .outcomes
+                        .as_deref()
+                        .map(|text| expr(text, &at("outcomes")))
+                        .transpose()?,
+                    max: batch.max,
+                    linger: batch.linger,
+                    format: batch.format,
+                    put: *put,
+                    endpoint: self.endpoint(spec, url, &at(key))?,
+                };
+                Arc::new(Batch::new(name, batch).map_err(|e| wrong(&at(key), &e))?)
             }
             StepKind::Map { expr: text } => {
                 let map = expr(text, &at("map"))?;
@@ -267,6 +288,11 @@ impl<'j> Steps<'j> {
                 Arc::new(Filter::new(name, filter))
             }
         })
+    }
+
+    /// What is sent of an item when nothing is said.
+    fn usual_body(&self) -> Body {
+        if self.lookups.is_empty() { Body::Record } else { Body::Lookups(self.lookups.clone()) }
     }
 
     fn endpoint(&mut self, spec: &StepSpec, url: &str, at: &str) -> Result<Endpoint, AssembleError> {
@@ -350,6 +376,13 @@ fn stages(steps: Vec<Arc<dyn Step>>, job: &Job) -> Vec<Stage> {
 fn is_independent(step: &dyn Step, stage: &Stage) -> bool {
     debug_assert!(matches!(step.effect(), Effect::Read | Effect::Pure));
     step.reads().is_some_and(|names| stage.iter().all(|other| !names.contains(other.name())))
+}
+
+/// `user_id` stands for `.user_id`.
+fn member_or_expr(text: &str) -> String {
+    let word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if word { format!(".{text}") } else { text.to_owned() }
 }
 
 fn expr(text: &str, at: &str) -> Result<Expr, AssembleError> {

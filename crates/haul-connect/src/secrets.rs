@@ -179,6 +179,10 @@ impl Lanes for Renewing<'_> {
         }
     }
 
+    async fn closed(&self) {
+        self.lanes.closed().await;
+    }
+
     fn failed(&self, fault: &Fault) {
         self.lanes.failed(fault);
     }

@@ -134,6 +134,11 @@ pub trait Lanes: Send + Sync {
     /// Waits for a permit, then for its slot.
     async fn enter(&self, lane: LaneId) -> Permit;
 
+    /// Returns when nothing more will be sent: what waits for company is not to wait any longer.
+    async fn closed(&self) {
+        std::future::pending().await
+    }
+
     /// What a request failed with, for the words in which messages speak of its lane.
     fn failed(&self, fault: &Fault) {
         let _ = fault;

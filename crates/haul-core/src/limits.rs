@@ -26,6 +26,13 @@ pub const PAGES_AHEAD: usize = 2;
 pub const LINE_BYTES: usize = MIB;
 /// A decoded reply body that is parsed as JSON.
 pub const BODY_BYTES: usize = 16 * MIB;
+/// Items in one batch: more could never gather in the window.
+pub const BATCH_ITEMS: usize = WINDOW_ITEMS;
+/// Records in one batch; it goes out when they are more. The body is made of them in memory, several
+/// times their size for a moment.
+pub const BATCH_BYTES: usize = MIB;
+/// Longest wait for company in a batch: what waits longer would be better posted alone.
+pub const BATCH_LINGER: Duration = Duration::from_secs(60);
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

@@ -84,6 +84,12 @@ pub trait Step: Send + Sync {
     /// stand side by side, read, and do not name each other run at the same time.
     fn reads(&self) -> Option<&[Arc<str>]>;
 
+    /// Items that one of its requests may carry. Above 1, `apply` waits a bounded time for company, and
+    /// returns what became of its own item alone; the engine has more items in work then.
+    fn gathers(&self) -> u32 {
+        1
+    }
+
     /// One attempt, any number of requests. Never retries: only the engine does.
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault>;
 }

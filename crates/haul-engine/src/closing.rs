@@ -74,4 +74,8 @@ impl Lanes for Attempt<'_> {
             }
         }
     }
+
+    async fn closed(&self) {
+        self.closing.wait().await;
+    }
 }

@@ -165,7 +165,7 @@ impl Running {
         };
         let (queue, retries) = (Arc::new(Queue::new()), Arc::new(Retries::default()));
         let mut workers = JoinSet::new();
-        for _ in 0..shop.policy.concurrency.max(1) {
+        for _ in 0..staff(&shop) {
             workers.spawn(work(shop.clone(), queue.clone(), retries.clone()));
         }
         let mut reading = standing.reading;
@@ -282,6 +282,14 @@ impl Running {
             Err(_) => Some(EngineError::Fault(Fault::fatal("bug", "the committer panicked"))),
         }
     }
+}
+
+/// Items in work at once. Those that wait for company in a batch take a worker each, though not a
+/// permit; more than the window holds there never are.
+fn staff(shop: &Shop) -> usize {
+    let gathers = shop.stages.iter().flatten().map(|slot| slot.step.gathers()).max().unwrap_or(1);
+    let wanted = shop.policy.concurrency.max(1).saturating_mul(gathers.max(1)) as usize;
+    if gathers > 1 { wanted.min(shop.policy.window_items.max(1)) } else { wanted }
 }
 
 fn first_look(view: &View, orders: &Orders, recovered: &Recovered, standing: &Standing) {

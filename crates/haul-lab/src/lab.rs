@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::accept::{Door, Order, listen, work};
 use crate::script::Script;
-use crate::services::Service;
+use crate::services::{Service, pair};
 use crate::spec::{LabSpec, ServiceSpec};
 use crate::truth::Truth;
 use crate::world::{Gate, Live, World};
@@ -129,6 +129,12 @@ impl Lab {
     /// Whether a lookup of `id` gets 404 under the present script.
     pub fn is_missing(&self, service: Service, id: u64) -> bool {
         self.world.find(service).is_some_and(|live| live.script().is_missing(live.seed, id))
+    }
+
+    /// Whether the index refuses a document of this user and video under the present script.
+    pub fn is_refused(&self, user: u64, video: u64) -> bool {
+        let index = self.world.find(Service::Index);
+        index.is_some_and(|live| live.script().is_refused(live.seed, pair(user, video)))
     }
 
     /// The `haul enrich` command to paste, for the services that are there; `None` without a lookup.

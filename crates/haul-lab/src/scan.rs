@@ -33,6 +33,28 @@ pub(crate) fn members<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8
     }
 }
 
+/// Calls `each` with every element of the list that `text` is; `None` when it is not one.
+pub(crate) fn elements<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) -> Option<()> {
+    let mut at = space(text, 0);
+    if text.get(at) != Some(&b'[') {
+        return None;
+    }
+    at = space(text, at + 1);
+    if text.get(at) == Some(&b']') {
+        return end(text, at + 1);
+    }
+    loop {
+        let value_end = value(text, at)?;
+        each(text.get(at..value_end)?);
+        at = space(text, value_end);
+        match text.get(at)? {
+            b',' => at = space(text, at + 1),
+            b']' => return end(text, at + 1),
+            _ => return None,
+        }
+    }
+}
+
 fn end(text: &[u8], at: usize) -> Option<()> {
     (space(text, at) == text.len()).then_some(())
 }
@@ -113,6 +135,17 @@ mod tests {
         let want = [("a", "1.0e2"), ("b\\\"", r#""x\\\"}""#), ("c", r#"{"d":["}",{}]}"#), ("e", "null")];
         assert_eq!(found, want.map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(all("{}").unwrap(), []);
+    }
+
+    #[test]
+    fn elements_come_as_they_were_written() {
+        let mut found = Vec::new();
+        elements(br#" [ {"a":["]"]}, 1.0 ,"x" ] "#, |e| found.push(e)).unwrap();
+        assert_eq!(found, [&br#"{"a":["]"]}"#[..], b"1.0", b"\"x\""]);
+        assert!(elements(b"[]", |_| ()).is_some());
+        for text in ["", "{}", "[", "[1", "[1,]", "[1] x"] {
+            assert!(elements(text.as_bytes(), |_| ()).is_none(), "{text}");
+        }
     }
 
     #[test]

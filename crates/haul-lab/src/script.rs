@@ -29,6 +29,8 @@ pub struct Script {
     pub hang_rate: f64,
     /// Share of ids that do not exist (404); the same ids every time.
     pub missing_rate: f64,
+    /// Share of documents that the index refuses (400); the same documents every time.
+    pub refuse_rate: f64,
     /// Service time, ms.
     pub latency_ms: f64,
     /// Added to it, uniform from 0, ms.
@@ -64,6 +66,7 @@ impl Default for Script {
             html_rate: 0.0,
             hang_rate: 0.0,
             missing_rate: 0.0,
+            refuse_rate: 0.0,
             latency_ms: 0.0,
             jitter_ms: 0.0,
             capacity: 0,
@@ -110,7 +113,8 @@ impl Script {
             ("html_rate", self.html_rate),
             ("hang_rate", self.hang_rate),
         ];
-        for (name, rate) in rates.iter().chain(&[("missing_rate", self.missing_rate)]) {
+        let of_things = [("missing_rate", self.missing_rate), ("refuse_rate", self.refuse_rate)];
+        for (name, rate) in rates.iter().chain(&of_things) {
             if !(0.0..=1.0).contains(rate) {
                 return Err(format!("{name} is {rate}: it is a share of requests, from 0 to 1"));
             }
@@ -181,6 +185,11 @@ impl Script {
     /// True when there is too much in flight to take one more.
     pub fn sheds(&self, in_flight: u32) -> bool {
         self.capacity > 0 && in_flight > self.capacity.saturating_mul(4)
+    }
+
+    /// Whether the index refuses a document, by the hash of its user and video.
+    pub(crate) fn is_refused(&self, seed: u64, pair: u64) -> bool {
+        self.refuse_rate > 0.0 && unit(mix(seed.rotate_left(29) ^ pair)) < self.refuse_rate
     }
 
     /// Whether an id does not exist.

@@ -93,6 +93,11 @@ impl Expr {
         self.names.as_deref()
     }
 
+    /// True when its value is cut out of the original bytes.
+    pub fn is_spliced(&self) -> bool {
+        matches!(self.plan, Plan::Splice(_))
+    }
+
     /// True for a filter that lets everything pass because it assigns: `.a = 1`, meant to compare.
     pub fn assigns(&self) -> bool {
         names::assigns(&self.source)
@@ -129,6 +134,30 @@ impl Expr {
                 one_output(jq, document)
             }
         }
+    }
+
+    /// All its values for a document, each on a line of its own.
+    ///
+    /// # Errors
+    /// As [`Expr::eval_json`]; any number of values will do.
+    pub fn eval_lines(&self, document: &Bytes) -> Result<Vec<u8>, EvalError> {
+        let mut out = Vec::with_capacity(document.len());
+        match &self.plan {
+            Plan::Splice(_) => {
+                out.extend_from_slice(&self.eval_json(document)?);
+                end_line(&mut out, 0);
+            }
+            Plan::Jq { jq, .. } => {
+                validate(document).map_err(|e: NotJson| e.beginning(document))?;
+                jq.run(document, |value| {
+                    let start = out.len();
+                    jq::write(&value, &mut out)?;
+                    end_line(&mut out, start);
+                    Ok(true)
+                })?;
+            }
+        }
+        Ok(out)
     }
 
     /// Whether a filter lets the record pass: `false`, `null` and no output at all do not; of
@@ -183,6 +212,14 @@ fn one_output(jq: &Jq, document: &[u8]) -> Result<Bytes, EvalError> {
             "the expression has more than one value here; [ ] around it makes them one".to_owned(),
         )),
     }
+}
+
+/// Ends the line that begins at `start`. Within JSON a line break is white space between tokens.
+pub(crate) fn end_line(out: &mut Vec<u8>, start: usize) {
+    for byte in out.iter_mut().skip(start).filter(|b| matches!(b, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    out.push(b'\n');
 }
 
 impl Splice {

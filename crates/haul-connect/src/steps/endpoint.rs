@@ -97,6 +97,14 @@ pub struct Endpoint {
     none: Arc<str>,
 }
 
+/// Where the request of an item goes.
+pub(crate) struct Aim {
+    pub(crate) url: Url,
+    pub(crate) lane: LaneId,
+    /// The origin that all items have in common: credentials go along.
+    at_home: bool,
+}
+
 /// A request that is made of an item.
 pub(crate) struct Asked<'a> {
     pub(crate) method: Method,
@@ -133,14 +141,11 @@ impl Endpoint {
         self.spec.url.fixed.as_ref().map(|url| url.origin(self.spec.credential.name()))
     }
 
-    /// Sends one request for an item and hands the reply, with the call it answers, to `judge`.
-    pub(crate) async fn request<T>(
-        &self,
-        item: &Item,
-        asked: Asked<'_>,
-        cx: &Cx<'_>,
-        judge: impl FnOnce(Reply, &Call<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    /// The URL of an item and the lane that leads there.
+    ///
+    /// # Errors
+    /// `url`: the template has no value for this item, or what it gives is no URL.
+    pub(crate) fn aim(&self, item: &Item, cx: &Cx<'_>) -> Result<Aim, Fault> {
         let spec = &self.spec;
         let text =
             spec.url.template.url(item).map_err(|e| Fault::permanent("url", format!("the URL: {e}")))?;
@@ -155,11 +160,36 @@ impl Endpoint {
         } else {
             cx.lanes.lane(&url.origin(&self.none))
         };
+        Ok(Aim { url, lane, at_home })
+    }
+
+    /// Sends one request for an item and hands the reply, with the call it answers, to `judge`.
+    pub(crate) async fn request<T>(
+        &self,
+        item: &Item,
+        asked: Asked<'_>,
+        cx: &Cx<'_>,
+        judge: impl FnOnce(Reply, &Call<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let aim = self.aim(item, cx)?;
+        self.ask(&aim, asked, cx, judge).await
+    }
+
+    /// As [`Endpoint::request`], when it is known where it goes.
+    pub(crate) async fn ask<T>(
+        &self,
+        aim: &Aim,
+        asked: Asked<'_>,
+        cx: &Cx<'_>,
+        judge: impl FnOnce(Reply, &Call<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let spec = &self.spec;
+        let Aim { ref url, lane, at_home } = *aim;
         loop {
             let secret = if at_home { spec.credential.lines().await? } else { Arc::default() };
             let call = Call {
                 method: asked.method,
-                url: &url,
+                url,
                 headers: RequestHeaders {
                     own: asked.own,
                     idempotency: asked.idempotency,
@@ -181,7 +211,7 @@ impl Endpoint {
             }
             return judge(reply, &call).map_err(|fault| match fault.origin() {
                 Some(_) => fault,
-                None => fault.with_origin(origin_of(&url)),
+                None => fault.with_origin(origin_of(url)),
             });
         }
     }

@@ -1,11 +1,16 @@
 //! Steps: what workers do to an item. One file each, all of one shape.
 
+pub mod batch;
+mod each;
 mod endpoint;
 pub mod filter;
+mod gather;
 pub mod get;
 pub mod map;
+mod outcomes;
 pub mod write;
 
+pub use batch::{Batch, BatchSpec};
 pub use endpoint::{Endpoint, EndpointSpec, StepUrl, StepUrlError};
 pub use filter::Filter;
 pub use get::Get;

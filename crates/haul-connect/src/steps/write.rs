@@ -25,6 +25,36 @@ pub enum Body {
     Record,
 }
 
+impl Body {
+    /// What is sent of an item.
+    ///
+    /// # Errors
+    /// `body_expr`: the expression has no value for it.
+    pub(super) fn render(&self, item: &Item) -> Result<Bytes, Fault> {
+        match self {
+            Body::Expr(expr) => expr
+                .eval_record(&item.record)
+                .map_err(|e| Fault::permanent("body_expr", format!("the body {}: {e}", expr.source()))),
+            Body::Lookups(names) => {
+                let mut out = Vec::with_capacity(item.record.len() + 32);
+                for (i, name) in names.iter().enumerate() {
+                    out.push(if i == 0 { b'{' } else { b',' });
+                    write_json_string(name, &mut out);
+                    out.push(b':');
+                    out.extend_from_slice(item.record.attached(name).map_or(b"null", |v| &v[..]));
+                }
+                out.push(b'}');
+                Ok(out.into())
+            }
+            Body::Record => {
+                let mut out = Vec::with_capacity(item.record.len() + 64);
+                item.record.write_json(&mut out);
+                Ok(out.into())
+            }
+        }
+    }
+}
+
 /// A `post` or a `put`.
 pub struct Write {
     name: Arc<str>,
@@ -62,30 +92,6 @@ impl Write {
         Ok(Write { name: name.into(), endpoint, body, put, own, reads })
     }
 
-    fn render(&self, item: &Item) -> Result<Bytes, Fault> {
-        match &self.body {
-            Body::Expr(expr) => expr
-                .eval_record(&item.record)
-                .map_err(|e| Fault::permanent("body_expr", format!("the body {}: {e}", expr.source()))),
-            Body::Lookups(names) => {
-                let mut out = Vec::with_capacity(item.record.len() + 32);
-                for (i, name) in names.iter().enumerate() {
-                    out.push(if i == 0 { b'{' } else { b',' });
-                    write_json_string(name, &mut out);
-                    out.push(b':');
-                    out.extend_from_slice(item.record.attached(name).map_or(b"null", |v| &v[..]));
-                }
-                out.push(b'}');
-                Ok(out.into())
-            }
-            Body::Record => {
-                let mut out = Vec::with_capacity(item.record.len() + 64);
-                item.record.write_json(&mut out);
-                Ok(out.into())
-            }
-        }
-    }
-
     fn judge(&self, reply: &Reply, call: &Call<'_>) -> Result<Applied, Fault> {
         let rules = self.endpoint.rules();
         let good = (200..300).contains(&reply.status) && !rules.names(reply.status);
@@ -117,7 +123,7 @@ impl Step for Write {
     }
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
-        let body = self.render(item)?;
+        let body = self.body.render(item)?;
         let _held = cx.budget.hold(Account::Bodies, body.len());
         let key = cx.run.idempotency(item, &self.name);
         let asked = Asked {

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that functions beside the tests may unwrap as well.
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod expr;
 #[cfg(test)]
 mod http;

@@ -252,26 +252,28 @@ impl Lanes for OpenLanes {
     }
 }
 
-struct TestClock;
+struct TestClock(tokio::time::Instant);
 
 #[async_trait::async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Moment {
-        Moment(0)
+        Moment(self.0.elapsed().as_nanos() as u64)
     }
 
     fn wall(&self) -> UnixMs {
         UnixMs(0)
     }
 
-    async fn sleep_until(&self, _: Moment) {}
+    async fn sleep_until(&self, until: Moment) {
+        tokio::time::sleep_until(self.0 + Duration::from_nanos(until.0)).await;
+    }
 }
 
 impl World {
     pub(crate) fn new() -> World {
         World {
             lanes: OpenLanes::default(),
-            clock: TestClock,
+            clock: TestClock(tokio::time::Instant::now()),
             budget: Budget::new(1 << 30),
             run: RunKey([1; 16]),
         }

@@ -41,7 +41,7 @@ fn refused(job: &Job) -> AssembleError {
 }
 
 /// The only step of a job with one service `s` at `server`.
-fn only(server: &Server, step: &str) -> Arc<dyn Step> {
+pub(crate) fn only(server: &Server, step: &str) -> Arc<dyn Step> {
     let service = format!("[service.s]\nurl = \"http://{}\"\n[[step]]\nname = \"x\"\n", server.address);
     let stages = assembled(&format!("{service}{step}")).stages;
     Arc::clone(&stages[0][0])
@@ -329,6 +329,7 @@ async fn conformance() {
         ("post", "post = \"{s}/{id}\""),
         ("post with body", "post = \"{s}/\"\nbody = \"{id}\""),
         ("put", "put = \"{s}/{id}\""),
+        ("batch", "post = \"{s}/{id}\"\nbatch = { max = 1 }"),
         ("map", "map = \".id\""),
         ("filter", "filter = \".id == 1\""),
     ] {

@@ -215,6 +215,7 @@ fn steps(job: &Job, found: &mut Found) {
         }
         step_url(job, step, &at, found);
         step_statuses(step, &at, found);
+        step_batch(step, &at, found);
         headers(&step.headers, &at, found);
     }
 }
@@ -283,6 +284,14 @@ fn step_statuses(step: &StepSpec, at: &str, found: &mut Found) {
             "null is the result of a lookup; this step brings none",
             "use done, skip, fail or retry",
         );
+    }
+}
+
+fn step_batch(step: &StepSpec, at: &str, found: &mut Found) {
+    let StepKind::Post { batch: Some(batch), .. } = &step.kind else { return };
+    if batch.linger > limits::BATCH_LINGER {
+        let most = super::units::format_duration(limits::BATCH_LINGER);
+        found.add(format!("{at}.batch.linger"), format!("an item waits for company at most {most}"), "");
     }
 }
 

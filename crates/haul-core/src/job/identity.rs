@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::write::write;
 use super::{
-    Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, ServiceSpec, SourceSpec, StepSpec,
+    BatchSpec, Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, ServiceSpec,
+    SourceSpec, StepKind, StepSpec,
 };
 use crate::cx::hex;
 
@@ -58,12 +59,22 @@ fn essence(job: &Job) -> Job {
         },
         services,
         secrets: BTreeMap::new(),
-        steps: job.steps.iter().map(|s| StepSpec { timeout: None, ..s.clone() }).collect(),
+        steps: job.steps.iter().map(step).collect(),
         output: job.output.clone().map(|o| OutputSpec { exists: IfExists::default(), ..o }),
         retry: RetrySpec::default(),
         limits: LimitsSpec::default(),
         delivery: Delivery::default(),
     }
+}
+
+/// How many items go together, and how long they wait for each other, is pace.
+fn step(spec: &StepSpec) -> StepSpec {
+    let mut step = StepSpec { timeout: None, ..spec.clone() };
+    if let StepKind::Post { batch: Some(batch), .. } = &mut step.kind {
+        let usual = BatchSpec::default();
+        (batch.max, batch.linger) = (usual.max, usual.linger);
+    }
+    step
 }
 
 /// How the identity of `now` differs from that of `before`, a line for each value; empty when it

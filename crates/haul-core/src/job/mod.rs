@@ -4,6 +4,7 @@
 //! services) make the identity of a run. Rates, concurrency, memory, attempts, secrets and display
 //! may change from one process of a run to the next.
 
+mod batch;
 mod check;
 mod diagnose;
 mod freeze;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use crate::pace::Rate;
 use crate::secret::SecretSpec;
 
+pub use batch::{BatchFormat, BatchSpec};
 pub use check::{Problem, check, is_secret_header};
 pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
 pub use freeze::freeze;
@@ -220,10 +222,12 @@ pub enum StepKind {
         /// URL template.
         url: String,
         /// Expression over the record; None: an object of the lookups by name (without lookups:
-        /// the record).
+        /// the record). Of a batch: over `{items: [record, …]}`; None: the list of these.
         body: Option<String>,
         /// `PUT` instead of `POST`.
         put: bool,
+        /// Several items in one request.
+        batch: Option<BatchSpec>,
     },
     /// Attach the value of an expression.
     Map {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode, IfChanged, IfExists, Job, LimitsSpec,
-    OnInvalid, OnStatus, RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
+    BatchSpec, Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode, IfChanged, IfExists, Job,
+    LimitsSpec, OnInvalid, OnStatus, RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -149,9 +149,13 @@ fn step(spec: &StepSpec) -> Section {
             s.line("get", quoted(url));
             s.text("take", take.as_deref());
         }
-        StepKind::Post { url, body, put } => {
+        StepKind::Post { url, body, put, batch } => {
             s.line(if *put { "put" } else { "post" }, quoted(url));
             s.text("body", body.as_deref());
+            if let Some(spec) = batch {
+                s.line("batch", self::batch(spec));
+                s.text("outcomes", spec.outcomes.as_deref());
+            }
         }
         StepKind::Map { expr } => s.line("map", quoted(expr)),
         StepKind::Filter { expr } => s.line("filter", quoted(expr)),
@@ -171,6 +175,20 @@ fn step(spec: &StepSpec) -> Section {
     s.headers(&spec.headers);
     s.duration("timeout", spec.timeout);
     s
+}
+
+/// An inline table; `outcomes` stands beside it.
+fn batch(spec: &BatchSpec) -> String {
+    let usual = BatchSpec::default();
+    let mut members = vec![format!("max = {}", spec.max)];
+    members.extend(spec.by.iter().map(|by| format!("by = {}", quoted(by))));
+    if spec.linger != usual.linger {
+        members.push(format!("linger = {}", quoted(&format_duration(spec.linger))));
+    }
+    if spec.format != usual.format {
+        members.push(format!("format = {}", quoted(spec.format.as_str())));
+    }
+    format!("{{ {} }}", members.join(", "))
 }
 
 fn status(set: StatusSet) -> String {

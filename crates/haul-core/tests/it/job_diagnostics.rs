@@ -275,3 +275,30 @@ job.toml:8:9: the job would write over the file it reads (give another name)
 "#,
     );
 }
+
+#[test]
+fn batches_say_what_they_take() {
+    let step = |rest: &str| with(&format!("[[step]]\nname = \"x\"\npost = \"http://h/\"\n{rest}\n"));
+    for (rest, wanted) in [
+        (
+            "batch = 5",
+            "job.toml:9:9: batch must be a table, not a whole number (write it like batch = { max = 50, by = \"user_id\", linger = \"200ms\" })",
+        ),
+        (
+            "batch = { mx = 5 }",
+            "job.toml:9:11: unknown key \"mx\" in batch (did you mean \"max\"? known keys in batch: max, by, linger, format)",
+        ),
+        ("batch = { max = 5000 }", "job.toml:9:17: max must be a whole number from 1 to 4096, not 5000"),
+        (
+            "batch = { format = \"jsonl\" }",
+            "job.toml:9:20: format cannot be \"jsonl\" (did you mean \"ndjson\"? it is one of \"json\", \"ndjson\")",
+        ),
+        ("batch = { linger = \"2m\" }", "job.toml:9:20: an item waits for company at most 1m"),
+        (
+            "outcomes = \".x\"",
+            "job.toml:9:12: outcomes says what became of each item of a batch (add batch = { max = 100 })",
+        ),
+    ] {
+        expect(&step(rest), wanted);
+    }
+}

@@ -80,3 +80,13 @@ fn the_manual_is_written_as_it_was_read() {
     let expected: String = MANUAL[..profiles].replace("csv = ", "csv     = ").replace("key = ", "key     = ");
     assert_eq!(write(&read(MANUAL)), expected);
 }
+
+#[test]
+fn how_many_go_together_is_pace_and_how_they_are_written_is_not() {
+    let with = |batch: &str| frozen(&[&format!("step.index.batch={batch}")]);
+    let plain = Identity::of(&with("{ max = 5 }"));
+    assert_ne!(plain, Identity::of(&frozen(&[])));
+    assert_eq!(plain, Identity::of(&with("{ max = 50, linger = \"1s\" }")));
+    assert_ne!(plain, Identity::of(&with("{ max = 5, by = \"user_id\" }")));
+    assert_ne!(plain, Identity::of(&with("{ max = 5, format = \"ndjson\" }")));
+}

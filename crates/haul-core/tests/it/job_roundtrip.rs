@@ -87,13 +87,22 @@ fn get_step() -> impl Strategy<Value = StepSpec> {
         })
 }
 
+fn batch() -> impl Strategy<Value = BatchSpec> {
+    let format = prop::sample::select(vec![BatchFormat::Json, BatchFormat::Ndjson]);
+    let linger = (1u64..60_000).prop_map(Duration::from_millis);
+    (1u32..4096, prop::option::of(text()), linger, format, prop::option::of(text()))
+        .prop_map(|(max, by, linger, format, outcomes)| BatchSpec { max, by, linger, format, outcomes })
+}
+
 fn steps() -> impl Strategy<Value = Vec<StepSpec>> {
     let pure = (name(), text(), any::<bool>()).prop_map(|(name, expr, map)| {
         StepSpec::new(name, if map { StepKind::Map { expr } } else { StepKind::Filter { expr } })
     });
-    let last = (prop::option::of(text()), any::<bool>()).prop_map(|(body, put)| {
-        StepSpec::new("last", StepKind::Post { url: "http://h:1/{id}".to_owned(), body, put })
-    });
+    let last = (prop::option::of(text()), any::<bool>(), prop::option::of(batch())).prop_map(
+        |(body, put, batch)| {
+            StepSpec::new("last", StepKind::Post { url: "http://h:1/{id}".to_owned(), body, put, batch })
+        },
+    );
     let filter = prop::option::of(text().prop_map(where_step));
     (filter, prop::collection::vec(prop_oneof![get_step(), pure], 0..4), prop::option::of(last)).prop_map(
         |(filter, middle, last)| {

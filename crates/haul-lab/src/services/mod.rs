@@ -1,5 +1,6 @@
 //! The simulated services: one file each.
 
+mod bulk;
 mod catalogue;
 mod index;
 mod users;
@@ -8,6 +9,7 @@ mod videos;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use catalogue::Catalogue;
+pub(crate) use index::pair;
 
 use crate::http::{Head, Request};
 use crate::script::Script;

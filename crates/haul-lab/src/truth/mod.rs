@@ -62,6 +62,12 @@ pub struct Truth {
     pub unidentified: u64,
     /// Posts without an `Idempotency-Key`.
     pub keyless: u64,
+    /// Index: documents received, several in a bulk request; every sending counts.
+    #[serde(default)]
+    pub documents: u64,
+    /// Of these, those in requests or places that were refused for what a document holds.
+    #[serde(default)]
+    pub refused: u64,
     /// The start of the first mismatched document.
     pub first_mismatch: Option<String>,
 }
@@ -92,6 +98,8 @@ struct Counters {
     mismatched: AtomicU64,
     unidentified: AtomicU64,
     keyless: AtomicU64,
+    documents: AtomicU64,
+    refused: AtomicU64,
     max_in_flight: AtomicU32,
 }
 
@@ -112,6 +120,8 @@ impl Counters {
             &self.mismatched,
             &self.unidentified,
             &self.keyless,
+            &self.documents,
+            &self.refused,
         ] {
             counter.store(0, Relaxed);
         }
@@ -222,9 +232,16 @@ impl Record {
         }
     }
 
+    /// Documents came that were refused.
+    pub(crate) fn refused(&self, documents: u64) {
+        self.counters.documents.fetch_add(documents, Relaxed);
+        self.counters.refused.fetch_add(documents, Relaxed);
+    }
+
     /// A post took effect.
     pub(crate) fn posted(&self, posted: Posted<'_>) {
         let c = &self.counters;
+        c.documents.fetch_add(1, Relaxed);
         match posted.key {
             None => {
                 c.keyless.fetch_add(1, Relaxed);
@@ -289,6 +306,8 @@ impl Record {
             mismatched: c.mismatched.load(Relaxed),
             unidentified: c.unidentified.load(Relaxed),
             keyless: c.keyless.load(Relaxed),
+            documents: c.documents.load(Relaxed),
+            refused: c.refused.load(Relaxed),
             first_mismatch: lock(&self.first_mismatch).clone(),
         }
     }

@@ -98,3 +98,42 @@ fn lookups_asked_for_again_are_seen() {
     let t = lab.truth(Service::Users).unwrap();
     assert_eq!((t.accepted, t.unique, t.repeated), (5, 3, 2));
 }
+
+#[test]
+fn documents_may_come_in_bulk() {
+    let lab = Lab::start(&LabSpec::enrich().only(Service::Index, |s| s.refuse_rate = 0.3)).unwrap();
+    let text = |service, id| String::from_utf8(lab.served(service, id)).unwrap().replace(['\n', '\r'], " ");
+    let refused = (0..10).filter(|v| lab.is_refused(1, *v)).count() as u64;
+    assert!((1..10).contains(&refused));
+    let lines: String = (0..10)
+        .map(|v| {
+            let (user, video) = (text(Service::Users, 1), text(Service::Videos, v));
+            format!("{{\"index\":{{\"_id\":\"k{v}\"}}}}\n{{\"user\":{user},\"video\":{video}}}\n")
+        })
+        .collect();
+    let mut client = Client::connect(&lab.url(Service::Index)).unwrap();
+    let mut post = |path: &str, body: &str| client.post(path, "", body.as_bytes()).unwrap();
+    let reply = post("/index/_bulk", &lines);
+    assert_eq!(reply.status, 200);
+    let said = reply.json();
+    for v in 0..10 {
+        let item = &said["items"][v as usize]["index"];
+        assert_eq!(item["_id"], format!("k{v}"));
+        assert_eq!(item["status"], if lab.is_refused(1, v) { 400 } else { 201 });
+    }
+    assert_eq!(post("/index/_bulk", lines.trim_end()).status, 400, "the last line is not ended");
+    assert_eq!(post("/index/_bulk", "{\"delete\":{}}\n{}\n").status, 400);
+    let t = lab.truth(Service::Index).unwrap();
+    assert_eq!((t.documents, t.refused, t.accepted, t.unique), (10, refused, 10 - refused, 10 - refused));
+    let videos = |good: bool| -> Vec<u64> { (10..30).filter(|v| lab.is_refused(2, *v) != good).collect() };
+    let body = |ids: &[u64]| {
+        let entry = |v: &u64| format!("{{\"key\":\"k{v}\",\"video\":{}}}", text(Service::Videos, *v));
+        let entries: Vec<String> = ids.iter().map(entry).collect();
+        format!("{{\"user\":{},\"videos\":[{}]}}", text(Service::Users, 2), entries.join(","))
+    };
+    assert_eq!(post("/index/videos", &body(&videos(true))).status, 201);
+    assert_eq!(post("/index/videos", &body(&[videos(true)[0], videos(false)[0]])).status, 422);
+    let t = lab.truth(Service::Index).unwrap();
+    assert_eq!(t.unique, 10 - refused + videos(true).len() as u64);
+    assert_eq!((t.replayed, t.mismatched, t.refused), (0, 0, refused + 2), "{t:?}");
+}

@@ -83,6 +83,9 @@ struct ScriptArgs {
     /// Share of ids that do not exist
     #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
     missing_rate: Vec<PerService<f64>>,
+    /// Share of documents that the index refuses
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    refuse_rate: Vec<PerService<f64>>,
     /// Service time, as 20ms
     #[arg(long, value_name = "TIME", value_parser = per_service::millis)]
     latency: Vec<PerService<f64>>,

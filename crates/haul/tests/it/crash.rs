@@ -130,6 +130,20 @@ fn killed_at_random_every_pair_is_indexed_under_one_key() {
 }
 
 #[test]
+fn killed_at_random_every_pair_of_a_batch_is_indexed_under_one_key() {
+    let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
+    let job = crate::batch::job(&scene.lab, crate::batch::BULK);
+    scene.place.write("job.toml", job);
+    let args: Vec<String> = ["run", "job.toml", "--state=work/state", "-j16", "-q"].map(str::to_owned).into();
+    let killed = scene.kill_again_and_again(&args, cycles());
+    assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
+    scene.finish(&args);
+    let index = scene.lab.truth(Service::Index).unwrap();
+    assert_eq!((index.unique, index.repeated), (scene.pairs, 0), "{index:?}");
+    assert_eq!((index.mismatched, index.keyless, index.conflicts), (0, 0, 0), "{index:?}");
+}
+
+#[test]
 fn killed_at_random_each_row_is_written_once() {
     let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
     let args = scene.write();

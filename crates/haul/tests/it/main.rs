@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad;
+mod batch;
 #[cfg(target_os = "linux")]
 mod crash;
 mod docs;

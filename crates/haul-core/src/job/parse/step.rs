@@ -5,10 +5,14 @@ use super::service;
 use super::tree::{Node, Table, Value};
 use crate::job::diagnose::{Diagnostic, Place, nearest};
 use crate::job::units::parse_duration;
-use crate::job::{OnStatus, StatusSet, StepKind, StepSpec};
+use crate::job::{BatchFormat, BatchSpec, OnStatus, StatusSet, StepKind, StepSpec};
+use crate::limits;
 
 /// What a step does, by the key that says so.
 const KINDS: [&str; 5] = ["get", "post", "put", "map", "filter"];
+
+/// What belongs to one of them.
+const OF_KINDS: [&str; 4] = ["take", "body", "batch", "outcomes"];
 
 /// All steps in order; those that cannot be read are left out.
 pub(super) fn read_all(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Vec<StepSpec> {
@@ -63,8 +67,7 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
     let (word, node) = match said.as_slice() {
         [] => {
             // `take` and `body` say what was meant, so they are not reported as unknown keys too.
-            r.node("take");
-            r.node("body");
+            OF_KINDS.iter().for_each(|key| _ = r.node(key));
             out.push(
                 Diagnostic::new("the step does not say what to do", r.place().clone())
                     .with_hint(format!("add exactly one of {}", KINDS.join(", "))),
@@ -73,8 +76,7 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
         }
         [(word, node)] => (*word, node),
         [(first, _), (_, node), ..] => {
-            r.node("take");
-            r.node("body");
+            OF_KINDS.iter().for_each(|key| _ = r.node(key));
             out.push(
                 Diagnostic::new(format!("the step has {first} already"), node.place.clone())
                     .with_hint(format!("a step has exactly one of {}; make it two steps", KINDS.join(", "))),
@@ -92,10 +94,41 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
         "filter" => StepKind::Filter { expr: said.ok()? },
         _ => {
             let body = r.take("body", out, reader::text);
-            StepKind::Post { url: said.ok()?, body, put: word == "put" }
+            let batch = batch(r, out);
+            StepKind::Post { url: said.ok()?, body, put: word == "put", batch }
         }
     };
     Some(kind)
+}
+
+/// `batch = { max = 50, by = "user_id", linger = "200ms" }`, and `outcomes` beside it.
+fn batch(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<BatchSpec> {
+    let outcomes = r.node("outcomes");
+    let Some(node) = r.node("batch") else {
+        if let Some(node) = outcomes {
+            out.push(
+                Diagnostic::new("outcomes says what became of each item of a batch", node.place.clone())
+                    .with_hint("add batch = { max = 100 }"),
+            );
+        }
+        return None;
+    };
+    let Value::Table(table) = &node.value else {
+        let hint = "write it like batch = { max = 50, by = \"user_id\", linger = \"200ms\" }";
+        out.push(reader::wrong_type("a table", node).or_hint(hint).about("batch", node));
+        return None;
+    };
+    let usual = BatchSpec::default();
+    let mut b = Reader::new(table, "batch", node.place.clone());
+    let max = b.take("max", out, |n| reader::whole(n, 1, limits::BATCH_ITEMS as u64));
+    let by = b.take("by", out, reader::text);
+    let linger = b.take("linger", out, |n| reader::parsed(n, "text like \"200ms\"", parse_duration));
+    let formats = [BatchFormat::Json, BatchFormat::Ndjson].map(|f| (f.as_str(), f));
+    let format = b.take("format", out, |n| reader::word(n, &formats)).unwrap_or_default();
+    b.finish(out);
+    let max = max.and_then(|n| u32::try_from(n).ok()).unwrap_or(usual.max);
+    let outcomes = r.take("outcomes", out, reader::text);
+    Some(BatchSpec { max, by, linger: linger.unwrap_or(usual.linger), format, outcomes })
 }
 
 /// `{ 404 = "skip", 5xx = "retry" }`, single statuses before hundreds.

@@ -52,7 +52,7 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
 
 fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     type Shares<'a> = (&'a [PerService<f64>], fn(&mut Script, &f64));
-    let numbers: [Shares<'_>; 9] = [
+    let numbers: [Shares<'_>; 10] = [
         (&args.error_rate, |s, v| s.error_rate = *v),
         (&args.drop_rate, |s, v| s.drop_rate = *v),
         (&args.reply_loss, |s, v| s.reply_loss = *v),
@@ -60,6 +60,7 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
         (&args.html_rate, |s, v| s.html_rate = *v),
         (&args.hang_rate, |s, v| s.hang_rate = *v),
         (&args.missing_rate, |s, v| s.missing_rate = *v),
+        (&args.refuse_rate, |s, v| s.refuse_rate = *v),
         (&args.latency, |s, v| s.latency_ms = *v),
         (&args.jitter, |s, v| s.jitter_ms = *v),
     ];
