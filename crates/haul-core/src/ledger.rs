@@ -230,6 +230,21 @@ pub struct LaneNote {
     pub reason: String,
 }
 
+/// What a person changed, with who and when.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: UnixMs,
+    /// Who: `ada (process 4711)`.
+    pub who: String,
+    /// What: `pause`, `rate localhost:8001`, `settle`.
+    pub what: String,
+    /// How it was.
+    pub old: String,
+    /// How it is now.
+    pub new: String,
+}
+
 /// Everything one commit makes durable, in one transaction. An item appears in it once.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
@@ -249,6 +264,8 @@ pub struct Commit {
     pub ticks: Vec<TickRow>,
     /// Changes of lanes.
     pub lanes: Vec<LaneNote>,
+    /// What people changed.
+    pub changes: Vec<Change>,
 }
 
 /// One slice as the ledger knows it.

@@ -61,6 +61,14 @@ pub const TICKS_1S: u64 = 3600;
 pub const TICKS_1MIN: u64 = 7 * 24 * 60;
 /// Rows of lane history kept.
 pub const LANE_ROWS: u64 = 10_000;
+/// Changes by people that the ledger keeps; older ones go.
+pub const CHANGE_ROWS: u64 = 1000;
+/// Bytes of a control socket's path: the system's own bound is 108 (Linux) or 104 (BSD, macOS).
+pub const SOCKET_PATH: usize = 100;
+/// One line of the control protocol.
+pub const CONTROL_LINE: usize = 64 * KIB;
+/// Programs that may talk to one run's control socket at once.
+pub const CONTROL_PEERS: usize = 32;
 /// A lane that is paused for longer gives its permits back.
 pub const PERMIT_HOLD: Duration = Duration::from_secs(1);
 /// Attempts at an item that a service answers with 401 or 403 while it answers others.

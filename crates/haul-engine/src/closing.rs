@@ -23,7 +23,8 @@ impl Closing {
         self.wake.notify_waiters();
     }
 
-    async fn wait(&self) {
+    /// Returns when nothing more is to be sent.
+    pub(crate) async fn wait(&self) {
         loop {
             let woken = self.wake.notified();
             if self.closed.load(Ordering::Relaxed) {

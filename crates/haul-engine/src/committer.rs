@@ -100,6 +100,7 @@ impl Committer {
                 Note::TakeDue { now, most } => batch.due = Some((now, most)),
                 Note::Tick(tick) => batch.commit.ticks.push(*tick),
                 Note::Lane(note) => batch.commit.lanes.push(note),
+                Note::Change(change) => batch.commit.changes.push(change),
                 Note::Close => batch.close = true,
             }
         }
@@ -144,6 +145,7 @@ impl Committer {
             || !commit.exceptions.is_empty()
             || !commit.ticks.is_empty()
             || !commit.lanes.is_empty()
+            || !commit.changes.is_empty()
             || !commit.marks.is_empty();
         if moved {
             self.ledger.commit(commit)?;

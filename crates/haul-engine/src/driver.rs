@@ -21,7 +21,7 @@ use crate::inbox::{self, Judgement, Note, PageRead};
 use crate::queue::Queue;
 use crate::reader::Read;
 use crate::retries::Retries;
-use crate::view::{Stop, View};
+use crate::view::{Asked, Stop, View};
 use crate::worker::{Shop, Work};
 
 /// How often the view is published, and how often while nothing moves.
@@ -39,6 +39,7 @@ pub(crate) struct Driver {
     pub(crate) pages: mpsc::Receiver<Read>,
     pub(crate) workers: JoinSet<()>,
     pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Asked>,
     pub(crate) view: Arc<View>,
     pub(crate) source_name: String,
     /// Keys to skip, by slice, as often as counted.
@@ -87,6 +88,7 @@ impl Driver {
     pub(crate) async fn run(&mut self) -> Result<Why, EngineError> {
         let clock = self.shop.clock.clone();
         let mut alarm = self.shop.lanes.alarm();
+        self.publish();
         let mut publish_at = clock.now() + PUBLISH;
         loop {
             if let Some(why) = self.advance()? {
@@ -105,6 +107,7 @@ impl Driver {
                         return Err(EngineError::Fault(fault));
                     }
                 }
+                Some(asked) = self.orders.recv() => self.obey(asked),
                 Some(notice) = self.notices.recv() => self.on_notice(notice)?,
                 Some(read) = self.pages.recv(), if self.wants_page() => {
                     if let Some(why) = self.on_read(read)? {
@@ -164,10 +167,12 @@ impl Driver {
     }
 
     fn has_room(&self) -> bool {
-        let (s, p) = (&self.state, &self.shop.policy);
+        let (s, p, budget) = (&self.state, &self.shop.policy, &self.shop.budget);
+        // The window may not take all of the memory: bodies and pages need some of it.
+        let window_bytes = p.window_bytes.min(usize::try_from(budget.limit() / 2).unwrap_or(usize::MAX));
         s.window < p.window_items as u64
-            && s.window_bytes < p.window_bytes
-            && (s.window == 0 || !self.shop.budget.is_over())
+            && s.window_bytes < window_bytes
+            && (s.window == 0 || !budget.is_over())
     }
 
     fn wants_page(&self) -> bool {
@@ -231,15 +236,19 @@ impl Driver {
         let bytes = item.record.len() + item.key.0.len() + ITEM_OVERHEAD;
         self.state.window_bytes += bytes;
         self.shop.budget.add(Account::Window, bytes);
+        // A lane that waited, or asked to be left alone, is not the item's doing; nor is a pause.
+        let uncharged_since = row
+            .filter(|r| r.due.since(r.last) > self.shop.policy.backoff.cap || r.attempts == 0)
+            .map(|r| r.last);
+        let paused = row
+            .filter(|_| uncharged_since.is_none())
+            .map_or(Duration::ZERO, |r| self.shop.lanes.gate.shut_between(r.last, self.shop.clock.wall()));
         Work {
             item,
             attempts: row.map_or(0, |r| r.attempts),
-            uncharged: Duration::from_millis(row.map_or(0, |r| r.uncharged_ms)),
+            uncharged: Duration::from_millis(row.map_or(0, |r| r.uncharged_ms)) + paused,
             first: row.map(|r| r.first),
-            // A lane that waited, or asked to be left alone, is not the item's doing.
-            uncharged_since: row
-                .filter(|r| r.due.since(r.last) > self.shop.policy.backoff.cap || r.attempts == 0)
-                .map(|r| r.last),
+            uncharged_since,
             had_row: row.is_some(),
             parked_at: row.map_or_else(String::new, |r| r.fault.origin.clone()),
             bytes,
@@ -386,6 +395,8 @@ impl Driver {
             view.waiting_for = waiting_for;
             view.lanes = lanes;
             view.memory = (shop.budget.used(), shop.budget.peak());
+            view.memory_limit = shop.budget.limit();
+            view.paused_since = shop.lanes.gate.since();
             view.elapsed_ms = shop.clock.now().since(shop.started).as_millis() as u64;
             (view.settled_now, view.faults)
         };

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use haul_core::aggregate::At;
-use haul_core::ledger::{Exception, LaneNote, TickRow};
+use haul_core::ledger::{Change, Exception, LaneNote, TickRow};
 use haul_core::{Cursor, KeyHash, Record, Seq, SliceId, UnixMs, limits};
 use tokio::sync::oneshot;
 
@@ -68,6 +68,8 @@ pub(crate) enum Note {
     },
     Tick(Box<TickRow>),
     Lane(LaneNote),
+    /// A person changed something.
+    Change(Change),
     /// Nothing more will come.
     Close,
 }

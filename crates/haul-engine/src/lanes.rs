@@ -1,5 +1,8 @@
 //! The lanes of a run: permits, slots, pauses and the breaker of each service.
 
+mod tune;
+mod words;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,6 +16,10 @@ use haul_core::pace::{Admit, Breaker, Gcra};
 use haul_core::{Clock, Fault, LaneId, Lanes, Moment, Origin, Permit, Verdict, limits};
 use tokio::sync::{Notify, Semaphore, watch};
 
+pub(crate) use self::tune::Changed;
+use self::tune::Policies;
+use self::words::{reason, spoken};
+use crate::gate::Gate;
 use crate::meter::{Latency, Meter};
 use crate::view::LaneView;
 
@@ -35,6 +42,8 @@ struct State {
     held_until: Moment,
     breaker: Breaker,
     in_flight: u32,
+    /// Permits to be withdrawn when they come back, since the limit was lowered.
+    owed: u32,
     requests: u64,
     throttled: u64,
     /// What it last failed with.
@@ -84,6 +93,7 @@ impl Lane {
                 held_until: Moment(0),
                 breaker: Breaker::default(),
                 in_flight: 0,
+                owed: 0,
                 requests: 0,
                 throttled: 0,
                 why: None,
@@ -187,15 +197,6 @@ impl Lane {
     }
 }
 
-/// What a fault says, without the URL that it begins with.
-fn reason(fault: &Fault) -> &str {
-    let message = fault.message();
-    match message.split_once("://").and_then(|(_, rest)| rest.split_once(": ")) {
-        Some((_, reason)) => reason,
-        None => message,
-    }
-}
-
 /// The service knows who asks, and refuses; it may mean this item, or everything.
 const FORBIDDEN: u16 = 403;
 
@@ -209,14 +210,14 @@ pub(crate) struct LaneSet {
     clock: Arc<dyn Clock>,
     lanes: RwLock<Vec<Arc<Lane>>>,
     by_origin: Mutex<HashMap<Origin, LaneId>>,
-    policies: Vec<(Origin, LanePolicy)>,
-    fallback: LanePolicy,
+    policies: Mutex<Policies>,
     /// A lane that refused from the very first request on: the run cannot start.
     alarm: watch::Sender<Option<Fault>>,
     /// Only items are left that have been tried before.
     tail: AtomicBool,
     notes: Mutex<Vec<LaneNote>>,
     interval: Mutex<Interval>,
+    pub(crate) gate: Gate,
 }
 
 /// Requests since the last tick.
@@ -237,12 +238,12 @@ impl LaneSet {
             clock,
             lanes: RwLock::default(),
             by_origin: Mutex::default(),
-            policies,
-            fallback,
+            policies: Mutex::new(Policies { known: policies, fallback }),
             alarm: watch::Sender::new(None),
             tail: AtomicBool::new(false),
             notes: Mutex::default(),
             interval: Mutex::new(Interval { requests: 0, wire_in: 0, wire_out: 0, latency: Latency::new() }),
+            gate: Gate::default(),
         })
     }
 
@@ -265,10 +266,9 @@ impl LaneSet {
             // Too many hosts to know each: the rest share one lane and its limits.
             return LaneId(limits::LANES as u32 - 1);
         }
-        let known = self.policies.iter().find(|(o, _)| o == origin);
-        let policy = known.map_or(self.fallback, |(_, p)| *p);
+        let (policy, known) = self.policy_of(origin);
         let id = LaneId(lanes.len() as u32);
-        lanes.push(Arc::new(Lane::new(origin, policy, known.is_some())));
+        lanes.push(Arc::new(Lane::new(origin, policy, known)));
         by_origin.insert(origin.clone(), id);
         id
     }
@@ -281,6 +281,11 @@ impl LaneSet {
                 Ok(permit) => Ok(permit),
                 Err(_) => lane.permits.acquire().await,
             };
+            if self.gate.is_shut() {
+                drop(permit);
+                self.gate.pass().await;
+                continue;
+            }
             let closed = lane.closed.notified();
             let now = self.clock.now();
             match lane.slot(now) {
@@ -316,6 +321,11 @@ impl LaneSet {
         let turn = {
             let mut s = lane.state();
             s.in_flight = s.in_flight.saturating_sub(1);
+            // Under the lock, so that a new limit cannot come in between.
+            match s.owed.checked_sub(1) {
+                Some(left) => s.owed = left,
+                None => lane.permits.add_permits(1),
+            }
             match verdict {
                 None => {
                     s.breaker.cancelled();
@@ -332,7 +342,6 @@ impl LaneSet {
                 }
             }
         };
-        lane.permits.add_permits(1);
         match turn {
             Turn::Same => {}
             Turn::Opened => self.note(&lane, "breaker", 1.0, self.refusal(&lane)),
@@ -465,14 +474,6 @@ impl LaneSet {
         i.wire_out = 0;
         i.latency.reset();
         out
-    }
-}
-
-fn spoken(secs: u64) -> String {
-    match secs {
-        0..120 => format!("{secs} s"),
-        120..7200 => format!("{} min", secs / 60),
-        _ => format!("{} h", secs / 3600),
     }
 }
 

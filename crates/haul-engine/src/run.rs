@@ -129,7 +129,7 @@ impl Running {
         let Parts { recovered, lanes, meters, clock, scx } = parts;
         let inbox = Arc::new(Inbox::default());
         let (notices_in, notices) = mpsc::unbounded_channel();
-        let Control { stop, view } = control;
+        let Control { stop, orders: asked, view } = control;
         first_look(&view, &orders, &recovered, &standing);
         let behind = standing.books.iter().map(|(id, b)| (*id, b.settled().clone())).collect();
         let pending = standing.again.into();
@@ -189,6 +189,7 @@ impl Running {
             pages,
             workers,
             stop,
+            orders: asked,
             view,
             source_name,
             skip,
@@ -334,9 +335,15 @@ fn read_so_far(
 }
 
 /// One worker: takes an item, carries it to its outcome, hands it over.
-async fn work(shop: Arc<Shop>, queue: Arc<Queue>, retries: Arc<Retries>) {
+pub(crate) async fn work(shop: Arc<Shop>, queue: Arc<Queue>, retries: Arc<Retries>) {
     let alarm = shop.lanes.alarm();
     while let Some(work) = queue.pop().await {
+        if shop.lanes.gate.is_shut() {
+            tokio::select! {
+                () = shop.lanes.gate.pass() => {}
+                () = shop.closing.wait() => {}
+            }
+        }
         let retried_at = work.had_row.then(|| work.parked_at.clone());
         let carried = std::panic::AssertUnwindSafe(shop.carry(work)).catch_unwind().await;
         let Ok((note, overcome)) = carried else {

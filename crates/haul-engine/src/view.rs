@@ -1,9 +1,13 @@
-//! Looking at a run while it works, and telling it to stop. Views never block the engine.
+//! Looking at a run while it works, and telling it what to do. Views never block the engine.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use haul_core::job::Concurrency;
+use haul_core::ledger::Change;
+use haul_core::pace::Rate;
 use haul_core::{Counts, UnixMs};
-use tokio::sync::watch;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How urgently a run is told to stop.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -16,24 +20,59 @@ pub enum Stop {
     Now,
 }
 
-/// What the outside holds of a run: it can look and it can tell it to stop.
+/// What a person asks of a run while it works.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Send nothing more until it is resumed.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Another pace.
+    Tune(Tune),
+    /// It is about to be told to stop: only noted.
+    Stop(Stop),
+}
+
+/// A pace laid over that of a run; what is `None` or empty stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tune {
+    /// Ceilings of the rate: of one host (with port, or without where that is clear), or of all.
+    pub rates: Vec<(Option<String>, Rate)>,
+    /// Requests in flight to each service.
+    pub concurrency: Option<Concurrency>,
+    /// Bytes held for everything that grows.
+    pub memory: Option<u64>,
+}
+
+/// An order, who gives it, and where the answer goes.
+pub(crate) struct Asked {
+    pub(crate) order: Order,
+    pub(crate) who: String,
+    pub(crate) answer: oneshot::Sender<Result<Vec<Change>, String>>,
+}
+
+/// What the outside holds of a run: it can look, and it can tell it what to do.
 #[derive(Clone)]
 pub struct Handle {
     stop: Arc<watch::Sender<Stop>>,
+    orders: mpsc::UnboundedSender<Asked>,
     view: Arc<View>,
 }
 
 /// What the engine holds of the same.
 pub struct Control {
     pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Asked>,
     pub(crate) view: Arc<View>,
 }
 
 /// Makes the two ends.
 pub fn control() -> (Control, Handle) {
     let (tx, rx) = watch::channel(Stop::Go);
+    let (orders, asked) = mpsc::unbounded_channel();
     let view = Arc::new(View::default());
-    (Control { stop: rx, view: view.clone() }, Handle { stop: Arc::new(tx), view })
+    let control = Control { stop: rx, orders: asked, view: view.clone() };
+    (control, Handle { stop: Arc::new(tx), orders, view })
 }
 
 impl Handle {
@@ -44,6 +83,19 @@ impl Handle {
             *now = (*now).max(how);
             more
         });
+    }
+
+    /// Gives an order in somebody's name; answers with what changed by it, which is in the ledger with
+    /// the next commit.
+    ///
+    /// # Errors
+    /// A sentence for a person: what the order names does not exist, or the run is ending.
+    pub async fn order(&self, order: Order, who: &str) -> Result<Vec<Change>, String> {
+        let ending = || "the run is ending".to_owned();
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked { order, who: who.to_owned(), answer };
+        self.orders.send(asked).map_err(|_| ending())?;
+        answered.await.unwrap_or_else(|_| Err(ending()))
     }
 
     /// The state of the run as of its last commit and the last fraction of a second.
@@ -67,7 +119,8 @@ impl View {
 }
 
 /// Everything a progress line, a summary or a status needs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Snapshot {
     /// What messages call the source.
     pub source: String,
@@ -103,16 +156,21 @@ pub struct Snapshot {
     pub steps: Vec<StepView>,
     /// Per lane, in order of first use.
     pub lanes: Vec<LaneView>,
+    /// Since when a person has it paused.
+    pub paused_since: Option<UnixMs>,
     /// Reasons why nothing moves: `videos:8001 refuses connections since 02:14; probe every 30 s`.
     pub waiting_for: Vec<String>,
     /// Bytes held now by the budget, and the most ever held.
     pub memory: (u64, u64),
+    /// Bytes that may be held.
+    pub memory_limit: u64,
     /// Durable commits made.
     pub commits: u64,
 }
 
 /// One step's traffic.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StepView {
     /// Name of the step.
     pub name: String,
@@ -129,7 +187,8 @@ pub struct StepView {
 }
 
 /// One lane's state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LaneView {
     /// Host and port.
     pub name: String,

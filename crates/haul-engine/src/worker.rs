@@ -97,6 +97,9 @@ impl Shop {
             self.tally.retries.fetch_add(1, Ordering::Relaxed);
         }
         let end = self.steps(&mut work).await;
+        if let End::Fault { .. } = &end {
+            work.uncharged += self.lanes.gate.shut_between(began, self.clock.wall());
+        }
         let overcome = match &end {
             End::Done | End::Skipped => true,
             End::Fault { fault, .. } => fault.origin() != Some(work.parked_at.as_str()),

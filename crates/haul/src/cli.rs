@@ -23,8 +23,17 @@ Work     enrich   join a stream against services, then send each item on or writ
          count    print the most common values of huge files
          run      run the job of a file
 Before   plan     print the job file that a command stands for
+During   runs     list runs and how they are
+         status   show how a run stands, while it works and after
+         wait     wait until a run ends; its exit status is given
+         pause    send nothing more until resume
+         resume   go on after pause
+         stop     end a run in order; the same command goes on with it
+         tune     change the pace of a run that works
 After    errors   show what failed, was rejected or is in doubt, by kind
          retry    try failed items again
+         rm       delete runs
+         gc       delete old runs that nobody needs
 Else     demo     see a run that is killed half-way lose nothing
          lab      play services to develop against, with faults; make inputs
 

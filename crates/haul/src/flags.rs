@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use haul_core::job::units::{parse_duration, parse_size};
 use haul_core::job::{Column, Delivery, HeaderMode, IfChanged, OnInvalid, parse_column};
+use haul_engine::rundir::RunDir;
+
+use crate::runs;
 
 /// What is read.
 #[derive(Args, Clone, Debug, Default)]
@@ -88,6 +91,24 @@ pub struct PaceFlags {
     /// (at-least-once), or leave it in doubt (at-most-once)
     #[arg(long, value_name = "WHAT", value_parser = delivery)]
     pub delivery: Option<Delivery>,
+}
+
+/// A run that is there.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunQuery {
+    /// A run: its name, a beginning of it that no other has, or nothing for the latest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Directory of runs [default: .haul]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+impl RunQuery {
+    /// Finds it; a problem has been told, and the exit status is given.
+    pub fn find(&self) -> Result<RunDir, u8> {
+        runs::find_run(self.state.as_deref(), self.run.as_deref())
+    }
 }
 
 /// Which run, and what is shown of it.

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod runs;
 mod signals;
+mod standing;
 mod summary;
 mod verbs;
 

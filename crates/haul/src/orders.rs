@@ -1,9 +1,9 @@
 //! From a job and its live objects to the orders of an engine.
 
 use haul_connect::assemble::Assembled;
+use haul_core::Budget;
 use haul_core::cx::RunKey;
 use haul_core::job::{Concurrency, IfChanged, Job, StepKind};
-use haul_core::{Budget, limits};
 use haul_engine::{Orders, Output, Policy};
 
 /// What an engine needs to run a job. `run` names the run in idempotency keys: the same run must use
@@ -24,7 +24,6 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
 
 fn policy(job: &Job) -> Policy {
     let Concurrency::Fixed(concurrency) = job.limits.concurrency;
-    let memory = usize::try_from(job.limits.memory).unwrap_or(usize::MAX);
     Policy {
         retry: job.retry,
         delivery: job.delivery,
@@ -32,8 +31,6 @@ fn policy(job: &Job) -> Policy {
         on_invalid: job.source.on_invalid,
         if_changed: job.source.if_changed.unwrap_or_else(|| usual_if_changed(job)),
         limit: job.source.limit,
-        // The window may not take all of the memory: bodies and pages need some of it.
-        window_bytes: limits::WINDOW_BYTES.min(memory / 2),
         ..Policy::default()
     }
 }

@@ -275,7 +275,9 @@ impl Inner {
         if limit > 0 {
             parts.push(format!("{in_flight}/{limit} in flight"));
         }
-        if !now.waiting_for.is_empty() {
+        if now.paused_since.is_some() {
+            parts.push("paused (haul resume goes on)".to_owned());
+        } else if !now.waiting_for.is_empty() {
             parts.push(waiting_line(now));
         }
         parts
@@ -305,11 +307,19 @@ fn progress_json(now: &Snapshot, inner: &Inner) -> Value {
         "eta_ms": eta,
         "in_work": now.in_work,
         "waiting_for": now.waiting_for,
-        "lanes": now.lanes.iter().map(|l| json!({
+        "lanes": lanes_json(now),
+    })
+}
+
+/// What each service is asked.
+pub fn lanes_json(now: &Snapshot) -> Value {
+    let lanes = now.lanes.iter().map(|l| {
+        json!({
             "host": l.name, "in_flight": l.in_flight, "limit": l.limit, "rate": l.rate,
             "requests": l.requests, "throttled": l.throttled,
-        })).collect::<Vec<_>>(),
-    })
+        })
+    });
+    lanes.collect()
 }
 
 /// Counts with their sum.

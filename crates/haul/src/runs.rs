@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use haul_engine::rundir::{Index, RunDir, RunDirError, StateDir, find};
+use haul_engine::rundir::{Index, RunDir, RunDirError, RunLock, StateDir, find};
 
 use crate::{exit, output};
 
@@ -31,6 +31,23 @@ pub fn find_run(state: Option<&Path>, query: Option<&str>) -> Result<RunDir, u8>
         output::complain(&e.to_string());
         status_of(&e)
     })
+}
+
+/// Deletes a run that nobody drives, and says so.
+pub fn delete(dir: &RunDir) -> Result<(), u8> {
+    dir.lock().and_then(RunLock::delete).map_err(|e| {
+        output::complain(&e.to_string());
+        status_of(&e)
+    })?;
+    output::complain(&format!("run {} is deleted", dir.name()));
+    Ok(())
+}
+
+/// Who types.
+pub fn who() -> String {
+    let named =
+        ["USER", "LOGNAME", "USERNAME"].iter().find_map(|v| env::var(v).ok().filter(|v| !v.is_empty()));
+    named.unwrap_or_else(|| "somebody".to_owned())
 }
 
 /// The exit status of a run directory that cannot be used.

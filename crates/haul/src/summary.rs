@@ -3,6 +3,7 @@
 
 use haul_core::Counts;
 use haul_engine::ledger::read::Groups;
+use haul_engine::view::LaneView;
 use haul_engine::{Ending, Snapshot, Why};
 use serde_json::{Value, json};
 
@@ -247,8 +248,19 @@ fn steps(last: &Snapshot) -> String {
 }
 
 fn lanes(last: &Snapshot) -> String {
+    let (_, peak) = last.memory;
+    format!(
+        "{}{} commits, at most {} held for items\n",
+        lane_table(&last.lanes),
+        format::count(last.commits),
+        format::bytes(peak)
+    )
+}
+
+/// What each service was asked, and how it is paced.
+pub fn lane_table(lanes: &[LaneView]) -> String {
     let mut rows = vec![["service", "requests", "throttled", "limit", "rate"].map(str::to_owned).to_vec()];
-    for lane in &last.lanes {
+    for lane in lanes {
         rows.push(vec![
             lane.name.clone(),
             format::count(lane.requests),
@@ -257,11 +269,5 @@ fn lanes(last: &Snapshot) -> String {
             lane.rate.map_or("-".to_owned(), |r| format!("{r:.1}/s")),
         ]);
     }
-    let (_, peak) = last.memory;
-    format!(
-        "{}{} commits, at most {} held for items\n",
-        format::table(&rows),
-        format::count(last.commits),
-        format::bytes(peak)
-    )
+    format::table(&rows)
 }

@@ -90,9 +90,12 @@ impl Gcra {
         self.next.max(now)
     }
 
-    /// Changes the rate. Slots that are already reserved stay.
+    /// Changes the rate. Slots that are already reserved stay; the next one follows the last of them at
+    /// the new distance.
     pub fn set_rate(&mut self, rate: Rate) {
+        let last = self.next - self.interval;
         self.interval = rate.interval();
+        self.next = last + self.interval;
     }
 
     /// No slot before `until`.
@@ -126,6 +129,16 @@ mod tests {
         let late = g.reserve(first + Duration::from_secs(1));
         assert_eq!(late, first + Duration::from_secs(1));
         assert_eq!(g.reserve(late), late + Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_new_rate_holds_from_the_last_slot_on() {
+        let mut g = Gcra::new(Rate { count: 1, per: Duration::from_secs(3600) });
+        let first = g.reserve(Moment(SECOND));
+        g.set_rate(Rate::per_second(100));
+        assert_eq!(g.reserve(first), first + Duration::from_millis(10));
+        g.set_rate(Rate::per_second(1));
+        assert_eq!(g.peek(first), first + Duration::from_millis(1010));
     }
 
     proptest! {

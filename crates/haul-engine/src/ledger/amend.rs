@@ -1,6 +1,6 @@
 //! What people change in a ledger that nobody drives: `haul retry` and `haul settle`.
 
-use haul_core::ledger::{LedgerError, Why};
+use haul_core::ledger::{Change, LedgerError, Why};
 use haul_core::{Outcome, UnixMs};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter, types::Value};
 
@@ -10,12 +10,12 @@ use super::error::Place;
 use super::groups::{Groups, OPEN};
 use super::read::Selection;
 use super::rows::{bytes, signed, unsigned};
-use super::{LEDGER_FILE, groups, recover, run, schema};
+use super::{LEDGER_FILE, changes, groups, recover, schema};
 
 /// Items as people name them: all open ones, or those of some groups.
 pub type Filter = Selection;
 
-/// Keys that a note about settled items names.
+/// Keys that the record of settled items names.
 const NOTE_KEYS: usize = 20;
 
 /// What [`Amend::reopen`] did.
@@ -32,6 +32,7 @@ pub struct Reopened {
 pub struct Amend<'a> {
     conn: Connection,
     place: Place,
+    who: String,
     _lock: &'a RunLock,
 }
 
@@ -42,9 +43,16 @@ impl<'a> Amend<'a> {
         let path = lock.dir().join(LEDGER_FILE);
         let place = Place::new(&path);
         let conn = schema::open(&path, &place)?;
-        let amend = Amend { conn, place, _lock: lock };
+        let amend = Amend { conn, place, who: String::new(), _lock: lock };
         amend.change(recover::intents_to_doubt)?;
         Ok(amend)
+    }
+
+    /// Who makes the changes that follow. Without it they are made by the program itself, and are not
+    /// recorded as changes by a person.
+    pub fn by(mut self, who: &str) -> Self {
+        who.clone_into(&mut self.who);
+        self
     }
 
     fn change<T>(&self, what: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
@@ -56,7 +64,7 @@ impl<'a> Amend<'a> {
         result.map_err(|e| self.place.error(e))
     }
 
-    /// The groups, with the ids that hold until the run goes on.
+    /// The groups, with their ids.
     pub fn groups(&self) -> Result<Groups, LedgerError> {
         groups::read(&self.conn).map_err(|e| self.place.error(e))
     }
@@ -85,14 +93,20 @@ impl<'a> Amend<'a> {
                 now = now.0
             );
             let items = tx.execute(&sql, params_from_iter(&values))? as u64;
+            if items > 0 && !self.who.is_empty() {
+                let failed: u64 = per_slice.iter().map(|t| t.failed).sum();
+                let old = format!("{failed} failed, {} in doubt", items - failed.min(items));
+                let new = format!("{items} waiting");
+                record(tx, &self.who, now, "retry", (old, new))?;
+            }
             Ok(Reopened { items, rejected: per_slice.iter().map(|t| t.rejected).sum() })
         })
     }
 
     /// Gives failed and in-doubt items the outcome that a person knows (`done`, `skipped`, `failed`).
-    /// The reason goes into the `run` table's notes with the time, how many items there were and
-    /// the first 20 keys; for `failed` it also becomes each item's message. One transaction. Gives the
-    /// number of items.
+    /// The reason goes into the record of changes with the time, how many items there were and the first
+    /// 20 keys; for `failed` it also becomes each item's message. One transaction. Gives the number of
+    /// items.
     pub fn settle(
         &mut self,
         filter: &Filter,
@@ -108,7 +122,11 @@ impl<'a> Amend<'a> {
             if n == 0 {
                 return Ok(0);
             }
-            run::note(tx, &note(tx, &chosen, &values, (n, as_, reason, now))?)?;
+            // One line, whatever people type.
+            let reason = reason.replace(['\n', '\r'], " ");
+            let keys = keys(tx, &chosen, &values, n)?;
+            let new = format!("{n} {}: {reason}: {keys}", as_.outcome().as_str());
+            record(tx, &self.who, now, "settle", (were(&per_slice), new))?;
             for t in &per_slice {
                 let word = as_.outcome().as_str();
                 tx.execute("UPDATE slice SET failed = failed - ?2, in_doubt = in_doubt - ?3, rejected = rejected - ?4 WHERE id = ?1",
@@ -119,7 +137,7 @@ impl<'a> Amend<'a> {
                 )?;
             }
             match as_ {
-                Settled::Failed => fail(tx, &chosen, &values, reason)?,
+                Settled::Failed => fail(tx, &chosen, &values, &reason)?,
                 Settled::Done | Settled::Skipped => remove(tx, &chosen, &values)?,
             }
             Ok(n)
@@ -200,21 +218,32 @@ fn fail(tx: &Connection, chosen: &str, values: &[Value], reason: &str) -> rusqli
     Ok(())
 }
 
-/// What the notes say: time, number, outcome, reason, keys.
-fn note(
+fn record(
     tx: &Connection,
-    chosen: &str,
-    values: &[Value],
-    (n, as_, reason, now): (u64, Settled, &str, UnixMs),
-) -> rusqlite::Result<String> {
+    who: &str,
+    at: UnixMs,
+    what: &str,
+    (old, new): (String, String),
+) -> rusqlite::Result<()> {
+    changes::append(tx, &[Change { at, who: who.to_owned(), what: what.to_owned(), old, new }])
+}
+
+/// `4 failed, 1 in doubt`.
+fn were(per_slice: &[Tally]) -> String {
+    let sum = |of: fn(&Tally) -> u64| per_slice.iter().map(of).sum::<u64>();
+    let all =
+        [(sum(|t| t.failed), "failed"), (sum(|t| t.in_doubt), "in doubt"), (sum(|t| t.rejected), "rejected")];
+    let some = all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
+    some.collect::<Vec<_>>().join(", ")
+}
+
+/// The first keys of chosen items.
+fn keys(tx: &Connection, chosen: &str, values: &[Value], n: u64) -> rusqlite::Result<String> {
     let mut query =
         tx.prepare(&format!("SELECT key FROM item WHERE {chosen} ORDER BY slice, seq LIMIT {NOTE_KEYS}"))?;
     let keys: Vec<String> = query
         .query_map(params_from_iter(values), |r| Ok(String::from_utf8_lossy(&bytes(r, 0)?).into_owned()))?
         .collect::<Result<_, _>>()?;
     let more = if n > keys.len() as u64 { " …" } else { "" };
-    let at = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
-    // One line, whatever people type.
-    let reason = reason.replace(['\n', '\r'], " ");
-    Ok(format!("{at:.0} {n} settled as {}: {reason}: {}{more}", as_.outcome().as_str(), keys.join(" ")))
+    Ok(format!("{}{more}", keys.join(" ")))
 }

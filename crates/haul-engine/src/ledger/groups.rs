@@ -8,13 +8,15 @@ use rusqlite::{Connection, params};
 
 use super::rows::{bytes, unsigned, word};
 
-/// Groups that get an id. The rest is counted together: nobody reads on so far, and each costs memory.
+/// Kinds of failure that get an id (the triggers of the schema hold it too). The rest is counted
+/// together: nobody reads on so far, and each costs memory.
 pub const GROUPS: usize = 1000;
 
 /// Keys and messages shown of a group.
 pub const SAMPLES: usize = 3;
 
-/// The short id of a group: `e1` is the largest.
+/// The short id of a group, in the order in which kinds of failure first happened. It holds for ever:
+/// a kind that comes back after a retry has the id it had.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct GroupId(pub u32);
 
@@ -36,7 +38,7 @@ impl FromStr for GroupId {
 /// Failures of one outcome and signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Group {
-    /// Its id as long as the run does not go on.
+    /// Its id.
     pub id: GroupId,
     /// Failed, rejected or in doubt.
     pub why: Why,
@@ -62,8 +64,8 @@ pub struct Group {
     pub messages: Vec<String>,
 }
 
-/// All groups, largest first; equal ones by outcome and signature. Beyond [`GROUPS`] only their number
-/// of items is given.
+/// All groups, largest first; equal ones by outcome and signature. Beyond the first [`GROUPS`] kinds
+/// only their number of items is given.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Groups {
     /// The groups.
@@ -77,19 +79,22 @@ pub(super) const OPEN: &str = "why IN ('failed', 'in_doubt', 'rejected')";
 
 pub(super) fn read(conn: &Connection) -> rusqlite::Result<Groups> {
     let mut query = conn.prepare(&format!(
-        "SELECT why, signature, count(*) AS n, min(first), max(last) FROM item INDEXED BY item_open
-         WHERE {OPEN} GROUP BY why, signature ORDER BY n DESC, why, signature"
+        "SELECT g.why, g.signature, n, first, last, kind.id FROM
+           (SELECT why, signature, count(*) AS n, min(first) AS first, max(last) AS last
+            FROM item INDEXED BY item_open WHERE {OPEN} GROUP BY why, signature) AS g
+         LEFT JOIN kind ON kind.why = g.why AND kind.signature = g.signature
+         ORDER BY n DESC, g.why, g.signature"
     ))?;
     let mut rows = query.query([])?;
     let mut all = Groups::default();
     while let Some(r) = rows.next()? {
         let count = unsigned(r.get(2)?);
-        if all.groups.len() == GROUPS {
+        let Some(id) = r.get::<_, Option<u32>>(5)? else {
             all.unlisted += count;
             continue;
-        }
+        };
         all.groups.push(Group {
-            id: GroupId(all.groups.len() as u32 + 1),
+            id: GroupId(id),
             why: word(r, "why", Why::from_word)?,
             signature: r.get(1)?,
             count,

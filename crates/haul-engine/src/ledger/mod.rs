@@ -11,6 +11,7 @@
 //! Both ledgers pass one conformance suite (`tests/it/ledger.rs`).
 
 pub mod amend;
+mod changes;
 mod disk;
 mod error;
 mod groups;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use haul_core::ledger::{Exception, LaneNote, LedgerError, RecoveredSlice, TickRow, Why};
+use haul_core::ledger::{Change, Exception, LaneNote, LedgerError, RecoveredSlice, TickRow, Why};
 use haul_core::{Counts, Seq, SliceId, UnixMs};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
 
@@ -13,7 +13,7 @@ pub use super::groups::{GROUPS, Group, GroupId, Groups, SAMPLES};
 use super::error::Place;
 use super::rows::{self, signed};
 use super::run::{self, RunInfo};
-use super::{LEDGER_FILE, groups, recover, schema, ticks};
+use super::{LEDGER_FILE, changes, groups, recover, schema, ticks};
 
 /// Page cache of a reader.
 const CACHE_KIB: i64 = 512;
@@ -182,6 +182,11 @@ impl Reader {
                 query.query_map([limit as i64], recover::lane)?.collect::<Result<_, _>>()?;
             Ok(notes.into_iter().rev().flatten().collect())
         })
+    }
+
+    /// The newest `limit` changes by people, oldest first.
+    pub fn changes(&self, limit: usize) -> Result<Vec<Change>, LedgerError> {
+        self.ask(|conn| changes::newest(conn, limit))
     }
 
     /// When the earliest parked item is due.

@@ -142,12 +142,7 @@ pub struct RunInfo {
     pub rss_peak: Option<u64>,
     /// Processor time of all processes that ended by themselves, milliseconds.
     pub cpu_ms: Option<u64>,
-    /// What people changed, a line each.
-    pub notes: String,
 }
-
-/// Bytes of notes kept; older lines are dropped.
-const NOTES_BYTES: usize = 64 * 1024;
 
 pub(super) fn insert(conn: &Connection, run: &NewRun) -> rusqlite::Result<()> {
     conn.execute(
@@ -187,19 +182,6 @@ pub(super) fn end(conn: &Connection, end: &RunEnd) -> rusqlite::Result<()> {
             signed(c.waiting),
         ],
     )?;
-    Ok(())
-}
-
-/// Appends a line to the notes; the oldest lines go when there is too much.
-pub(super) fn note(conn: &Connection, line: &str) -> rusqlite::Result<()> {
-    let mut notes: String = conn.query_row("SELECT notes FROM run", [], |r| r.get(0))?;
-    notes.push_str(line);
-    notes.push('\n');
-    while notes.len() > NOTES_BYTES {
-        let first = notes.find('\n').map_or(notes.len(), |n| n + 1);
-        notes.drain(..first);
-    }
-    conn.execute("UPDATE run SET notes = ?1", [notes])?;
     Ok(())
 }
 
@@ -255,6 +237,5 @@ fn from_row(r: &Row<'_>) -> rusqlite::Result<RunInfo> {
         },
         rss_peak: some("rss_peak")?,
         cpu_ms: some("cpu_ms")?,
-        notes: r.get("notes")?,
     })
 }

@@ -40,8 +40,15 @@ CREATE TABLE run (
   in_doubt INTEGER NOT NULL DEFAULT 0,
   waiting INTEGER NOT NULL DEFAULT 0,
   rss_peak INTEGER,
-  cpu_ms INTEGER,
-  notes TEXT NOT NULL DEFAULT ''
+  cpu_ms INTEGER
+);
+CREATE TABLE change (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  what TEXT NOT NULL,
+  old TEXT NOT NULL,
+  new TEXT NOT NULL
 );
 CREATE TABLE slice (
   id INTEGER PRIMARY KEY,
@@ -99,6 +106,23 @@ CREATE TABLE item (
 CREATE INDEX item_due ON item (due, slice, seq) WHERE why = 'parked';
 CREATE INDEX item_intent ON item (slice, seq) WHERE why = 'intent';
 CREATE INDEX item_open ON item (why, signature, first, last) WHERE why IN ('failed', 'in_doubt', 'rejected');
+CREATE TABLE kind (
+  id INTEGER PRIMARY KEY,
+  why TEXT NOT NULL,
+  signature TEXT NOT NULL
+);
+CREATE UNIQUE INDEX kind_of ON kind (why, signature);
+CREATE TRIGGER item_written AFTER INSERT ON item WHEN new.why IN ('failed', 'in_doubt', 'rejected') BEGIN
+  INSERT INTO kind (why, signature) SELECT new.why, new.signature
+  WHERE NOT EXISTS (SELECT 1 FROM kind WHERE why = new.why AND signature = new.signature)
+    AND coalesce((SELECT max(id) FROM kind), 0) < 1000;
+END;
+CREATE TRIGGER item_changed AFTER UPDATE OF why, signature ON item
+WHEN new.why IN ('failed', 'in_doubt', 'rejected') BEGIN
+  INSERT INTO kind (why, signature) SELECT new.why, new.signature
+  WHERE NOT EXISTS (SELECT 1 FROM kind WHERE why = new.why AND signature = new.signature)
+    AND coalesce((SELECT max(id) FROM kind), 0) < 1000;
+END;
 CREATE TABLE memo (
   slice INTEGER NOT NULL,
   seq INTEGER NOT NULL,

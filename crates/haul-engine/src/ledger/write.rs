@@ -8,7 +8,7 @@ use haul_core::{Mark, Seq, SliceId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Readable, signed, unsigned};
-use super::ticks;
+use super::{changes, ticks};
 
 /// Why a commit was not written.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub(super) fn commit(tx: &Connection, c: &Commit, bounds: Bounds) -> Result<(), 
     }
     ticks::append(tx, &c.ticks)?;
     lanes(tx, &c.lanes, bounds)?;
+    changes::append(tx, &c.changes)?;
     Ok(())
 }
 

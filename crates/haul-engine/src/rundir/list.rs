@@ -45,7 +45,7 @@ pub fn list(state: &StateDir, index: Option<&Index>) -> Vec<Listed> {
 }
 
 /// One run, looked at now.
-fn look(dir: RunDir) -> Listed {
+pub fn look(dir: RunDir) -> Listed {
     let last_driven = dir.last_driven();
     let driven = dir.driven_by();
     let opened = if driven.is_some() { Reader::open(dir.path()) } else { Reader::glance(dir.path()) };

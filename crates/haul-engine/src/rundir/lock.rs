@@ -139,6 +139,18 @@ impl RunDir {
         }
     }
 
+    /// Returns when nobody drives the run; it may be driven again at once.
+    pub fn wait(&self) -> Result<(), RunDirError> {
+        let path = self.path().join(LOCK_FILE);
+        // Without a lock file nobody ever drove it. A lock that many may hold waits for one that only one
+        // may, and is let go of before the next process has waited long.
+        match File::open(&path) {
+            Ok(file) => file.lock_shared().map_err(|e| RunDirError::io(&path, &e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(RunDirError::io(&path, &e)),
+        }
+    }
+
     /// When a process last started to drive the run, or the run was made.
     pub fn last_driven(&self) -> std::time::SystemTime {
         let modified = |p: PathBuf| p.metadata().and_then(|m| m.modified());

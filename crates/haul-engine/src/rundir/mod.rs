@@ -28,7 +28,7 @@ use haul_core::ledger::LedgerError;
 pub use claim::{Claimed, Intended};
 pub use find::find;
 pub use index::Index;
-pub use list::{Listed, Status, list};
+pub use list::{Listed, Status, list, look};
 pub use lock::{Owner, RunLock};
 pub use name::RunName;
 
@@ -159,7 +159,7 @@ impl StateDir {
 }
 
 /// Makes a directory and its parents, durably; the last one only its owner may enter (Unix).
-fn make_private(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// One step of the journal; see powercut.c.
@@ -102,10 +102,12 @@ impl Disk {
         let id = self.new_dir();
         for entry in fs::read_dir(path).unwrap().flatten() {
             let name = entry.file_name();
-            if name.as_bytes().ends_with(b"-shm") {
+            let kind = entry.file_type().unwrap();
+            // What a socket is bound to does not outlive the machine.
+            if name.as_bytes().ends_with(b"-shm") || kind.is_socket() || kind.is_symlink() {
                 continue;
             }
-            let node = if entry.file_type().unwrap().is_dir() {
+            let node = if kind.is_dir() {
                 Node::Dir(self.load_dir(&entry.path()))
             } else {
                 let durable = fs::read(entry.path()).unwrap();

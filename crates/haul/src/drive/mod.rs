@@ -12,7 +12,8 @@ use haul_core::job::{ColumnType, Identity, Job, Places, RowFormat, StepKind, fre
 use haul_core::limits;
 use haul_engine::ledger::run::wall;
 use haul_engine::ledger::{Reader, RunEnd, RunState, SqliteLedger};
-use haul_engine::{Ending, EngineError, Orders, TokioClock, Why, control};
+use haul_engine::rundir::RunDir;
+use haul_engine::{Ending, EngineError, Orders, TokioClock, Why, control, socket};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -104,7 +105,7 @@ fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Resul
     let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show));
     announce(&run, &progress, flags);
     let (ended, settled) = match start(job, &run, ready) {
-        Ok(started) => carry(started, &progress),
+        Ok(started) => carry(started, &run.dir, &progress),
         Err(problem) => {
             run.forget_if_unused(job, None);
             return Err(problem);
@@ -172,10 +173,18 @@ struct Started {
 }
 
 /// Hands everything to the engine. Gives how it ended, and how many items this process settled.
-fn carry(started: Started, progress: &Arc<Progress>) -> (Result<Ending, EngineError>, u64) {
+fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<Ending, EngineError>, u64) {
     let Started { ledger, orders, runtime } = started;
     let (control, handle) = control();
     let ended = runtime.block_on(async {
+        // Dropped at the end of the block: the socket goes away before the run's lock.
+        let _listening = match socket::listen(dir, handle.clone()) {
+            Ok(listening) => Some(listening),
+            Err(e) => {
+                progress.say(&format!("haul status and haul tune cannot reach this run: {e}"));
+                None
+            }
+        };
         let watching = tokio::spawn({
             let (progress, handle) = (progress.clone(), handle.clone());
             async move { progress.watch(handle).await }

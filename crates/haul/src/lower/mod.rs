@@ -9,6 +9,7 @@ mod source;
 
 pub use enrich::enrich;
 pub use pace::overlay;
+pub use service::{authority_with_port, find_service};
 
 use haul_core::job::{Diagnostic, Job, Place, Places, check, tidy};
 

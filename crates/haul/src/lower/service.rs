@@ -70,7 +70,8 @@ pub fn find_service(services: &BTreeMap<String, ServiceSpec>, host: &str) -> Opt
         return Some(host.to_owned());
     }
     let wanted = host.to_ascii_lowercase();
-    let exact = services.iter().find(|(_, s)| authority(&s.url) == wanted || with_port(&s.url) == wanted);
+    let exact =
+        services.iter().find(|(_, s)| authority(&s.url) == wanted || authority_with_port(&s.url) == wanted);
     if let Some((name, _)) = exact {
         return Some(name.clone());
     }
@@ -88,7 +89,7 @@ pub fn authority(url: &str) -> String {
 }
 
 /// Host and port, the scheme's default filled in.
-fn with_port(url: &str) -> String {
+pub fn authority_with_port(url: &str) -> String {
     let authority = authority(url);
     if host_of(&authority).len() < authority.len() {
         return authority;

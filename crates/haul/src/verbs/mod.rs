@@ -4,11 +4,20 @@ pub mod count;
 pub mod demo;
 pub mod enrich;
 pub mod errors;
+pub mod gc;
 pub mod lab;
+pub mod pause;
 pub mod plan;
+pub mod resume;
 pub mod retry;
+pub mod rm;
 pub mod run;
+pub mod runs;
+pub mod status;
+pub mod stop;
 pub mod top;
+pub mod tune;
+pub mod wait;
 
 use clap::Subcommand;
 
@@ -25,10 +34,28 @@ pub enum Verb {
     Run(Box<run::RunArgs>),
     /// Print the job file that a command stands for
     Plan(plan::PlanArgs),
+    /// List runs and how they are
+    Runs(runs::RunsArgs),
+    /// Show how a run stands
+    Status(status::StatusArgs),
+    /// Wait until a run ends; its exit status is given
+    Wait(wait::WaitArgs),
+    /// Send nothing more until haul resume
+    Pause(pause::PauseArgs),
+    /// Go on after haul pause
+    Resume(resume::ResumeArgs),
+    /// End a run in order; the same command goes on with it
+    Stop(stop::StopArgs),
+    /// Change the pace of a run that works
+    Tune(tune::TuneArgs),
     /// Show what failed, was rejected or is in doubt
     Errors(errors::ErrorsArgs),
     /// Try failed items again
     Retry(Box<retry::RetryArgs>),
+    /// Delete runs
+    Rm(rm::RmArgs),
+    /// Delete old runs that nobody needs
+    Gc(gc::GcArgs),
     /// See a run that is killed half-way lose nothing
     Demo(demo::DemoArgs),
     /// Play services to develop against, with faults and a record of the truth; make inputs
@@ -43,6 +70,15 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Count(args) => count::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Runs(args) => runs::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Wait(args) => wait::run(&args),
+        Verb::Pause(args) => pause::run(&args),
+        Verb::Resume(args) => resume::run(&args),
+        Verb::Stop(args) => stop::run(&args),
+        Verb::Tune(args) => tune::run(&args),
+        Verb::Rm(args) => rm::run(&args),
+        Verb::Gc(args) => gc::run(&args),
         Verb::Errors(args) => errors::run(&args),
         Verb::Retry(args) => retry::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -9,6 +9,8 @@ mod crash;
 mod docs;
 mod enrich;
 mod examples;
+#[cfg(unix)]
+mod living;
 mod plan;
 #[cfg(target_os = "linux")]
 #[path = "../../../haul-engine/tests/shim/powercut.rs"]

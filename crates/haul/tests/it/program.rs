@@ -52,6 +52,8 @@ impl Place {
             .args(args)
             .current_dir(self.path())
             .env("XDG_STATE_HOME", self.file("user-state"))
+            .env("XDG_RUNTIME_DIR", self.path())
+            .env("USER", "ada")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

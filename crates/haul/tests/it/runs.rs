@@ -8,12 +8,12 @@ use crate::enrich::Scene;
 use crate::program::said;
 
 /// A lab slow enough that a run can be caught in the middle.
-fn slow() -> LabSpec {
+pub(crate) fn slow() -> LabSpec {
     LabSpec::enrich().all(|s| s.latency_ms = 20.0)
 }
 
 /// Waits until the index accepted something.
-fn until_accepted(scene: &Scene, least: u64) {
+pub(crate) fn until_accepted(scene: &Scene, least: u64) {
     let patience = Instant::now() + Duration::from_secs(20);
     while scene.lab.truth(Service::Index).unwrap().unique < least {
         assert!(Instant::now() < patience, "nothing was accepted");
@@ -22,7 +22,7 @@ fn until_accepted(scene: &Scene, least: u64) {
 }
 
 #[cfg(unix)]
-fn signal(child: &std::process::Child, name: &str) {
+pub(crate) fn signal(child: &std::process::Child, name: &str) {
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
 }

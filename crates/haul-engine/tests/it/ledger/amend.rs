@@ -84,7 +84,7 @@ fn retry_of_a_group_leaves_the_others() {
 #[test]
 fn settling_gives_an_outcome_and_keeps_the_reason() {
     let (_dir, c) = run();
-    let mut amend = Amend::open(&c.lock).unwrap();
+    let mut amend = Amend::open(&c.lock).unwrap().by("ada");
     let doubt = Selection { whys: vec![Why::InDoubt], ..Selection::default() };
     let n =
         amend.settle(&doubt, Settled::Done, "seen in the index\nby Ada", UnixMs(1_700_000_000_000)).unwrap();
@@ -94,11 +94,14 @@ fn settling_gives_an_outcome_and_keeps_the_reason() {
     assert_eq!(amend.settle(&rejected, Settled::Skipped, "header", UnixMs(0)).unwrap(), 1);
     assert_eq!(amend.settle(&rejected, Settled::Skipped, "header", UnixMs(0)).unwrap(), 0);
     let reader = Reader::open(c.dir.path()).unwrap();
-    let notes = reader.run().unwrap().notes;
+    let changes = reader.changes(9).unwrap();
+    let told: Vec<_> = changes.iter().map(|c| (c.at.0, &*c.who, &*c.what, &*c.old, &*c.new)).collect();
     assert_eq!(
-        notes,
-        "2023-11-14T22:13:20Z 2 settled as done: seen in the index by Ada: k3 k6\n\
-         1970-01-01T00:00:00Z 1 settled as skipped: header: k4\n"
+        told,
+        [
+            (1_700_000_000_000, "ada", "settle", "2 in doubt", "2 done: seen in the index by Ada: k3 k6"),
+            (0, "ada", "settle", "1 rejected", "1 skipped: header: k4"),
+        ]
     );
     assert_eq!(reader.exceptions(&Selection::default(), None, 99).unwrap().len(), 5);
 }
