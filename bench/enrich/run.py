@@ -149,6 +149,7 @@ def client(command, lab, items, scratch, name):
         "altered": index["mismatched"] / items,
         "lab": lab_share,
         "right": not wrong,
+        "wrong": ", ".join(wrong),
     }
 
 
@@ -162,6 +163,8 @@ def wrk(args, lab, in_flight, scratch):
             command += ["-s", str(HERE / "post.lua")]
         lab.ask("/_reset/all", "POST")
         result = measured(command + [lab.urls[target] + path], scratch, scratch / "wrk.log")
+        # wrk leaves without its last replies: the lab must be through with them before it is asked to forget.
+        time.sleep(0.5)
         total += result["cpu"] / max(1, lab.ask(f"/_truth/{target}")["requests"]) * 1e6
     return {"cpu_us": total}
 
@@ -220,6 +223,9 @@ def judge(results):
         ours, theirs = peers["haul"], peers["python"]
         shape = f"{in_flight} in flight, {latency} ms, {'5' if faults else '0'} % faults"
         verdicts.truth(f"every pair arrived once, byte for byte: {shape}", all(row["right"] for row in ours))
+        for row in ours:
+            if not row["right"]:
+                say(f"       {row['wrong']}")
         verdicts.add(f"items/s against Python: {shape}", median(ours, "rate") / median(theirs, "rate"), 4, 6, False, "×")
         if not faults:
             if in_flight == 32:

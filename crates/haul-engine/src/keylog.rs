@@ -133,3 +133,46 @@ fn each_key(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use haul_core::ledger::{Commit, Resume, SliceCommit, SliceState};
+    use haul_core::source::Slice;
+    use haul_core::{Counts, Key};
+
+    use super::*;
+    use crate::ledger::MemoryLedger;
+
+    fn hash(n: u64) -> KeyHash {
+        Key::from(n.to_string()).hash()
+    }
+
+    #[test]
+    fn a_trimmed_log_lets_pass_what_it_forgot_and_compares_the_rest() {
+        let mut ledger = MemoryLedger::default();
+        let slice = SliceCommit {
+            slice: Slice::whole(),
+            state: SliceState::Open,
+            resume: Resume::default(),
+            watermark: Seq(0),
+            chunks: Vec::new(),
+            keys_from: Seq(5),
+            keys: (5..8).map(hash).collect(),
+            counts: Counts::default(),
+            bytes: 0,
+        };
+        ledger.commit(&Commit { slices: vec![slice], ..Commit::default() }).unwrap();
+        let recovered = ledger.recover().unwrap();
+        let mut log = KeyLog::start(&recovered.slices);
+        let mut seen = Vec::new();
+        while let Some((_, seq, key)) = log.peek(&mut ledger).unwrap() {
+            seen.push((seq.0, key));
+            log.pass();
+        }
+        let expected: Vec<_> = (0..8).map(|n| (n, (n >= 5).then(|| hash(n)))).collect();
+        assert_eq!(seen, expected);
+        let mut skip: HashMap<KeyHash, u32> = (4..8).map(|n| (hash(n), 1)).collect();
+        used_keys(&mut skip, &recovered.slices[0], &mut ledger).unwrap();
+        assert_eq!(skip.values().sum::<u32>(), 1, "only the forgotten one is still to be skipped");
+    }
+}
