@@ -17,19 +17,26 @@ use crate::sinks::{self, Opening};
 use crate::steps::{Batch, BatchSpec, Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
 
 /// What a job is assembled for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AssembleContext {
     /// Where relative paths start.
     pub base: PathBuf,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// What stands for standard input; `None`: the process's own.
+    pub stdin: Option<Arc<dyn crate::rows::OpenBytes>>,
     /// How the output is opened; `None` leaves it alone (`haul try`, `haul plan`).
     pub output: Option<Opening>,
 }
 
 impl Default for AssembleContext {
     fn default() -> Self {
-        AssembleContext { base: PathBuf::from("."), roots: Roots::System, output: Some(Opening::Create) }
+        AssembleContext {
+            base: PathBuf::from("."),
+            roots: Roots::System,
+            stdin: None,
+            output: Some(Opening::Create),
+        }
     }
 }
 
@@ -139,7 +146,7 @@ fn source(
 ) -> Result<Arc<dyn Opener>, AssembleError> {
     let at = format!("source.{}", job.source.format.as_str());
     let location = &job.source.location;
-    let mut stream: Option<Arc<dyn crate::rows::OpenBytes>> = None;
+    let mut stream = context.stdin.clone().filter(|_| location == "-");
     if location.starts_with("http://") || location.starts_with("https://") {
         let url = Url::parse(location).map_err(|e| wrong(&at, &e))?;
         let place =

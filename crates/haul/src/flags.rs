@@ -124,8 +124,25 @@ pub struct RunFlags {
     /// Start over; the old run is kept as NAME@DATE
     #[arg(long)]
     pub fresh: bool,
+    /// Keep standard input in the run directory, so that it need not be fed again
+    #[arg(long)]
+    pub spool: bool,
+    #[command(flatten)]
+    pub background: BackgroundFlags,
     #[command(flatten)]
     pub show: ShowFlags,
+}
+
+/// Whether the run keeps its terminal.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Run")]
+pub struct BackgroundFlags {
+    /// Work in the background: what is said goes to run.log, rows on standard output to out/stdout
+    #[arg(short, long)]
+    pub detach: bool,
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub detached: bool,
 }
 
 /// What is shown.

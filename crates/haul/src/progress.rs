@@ -55,12 +55,13 @@ struct Inner {
 }
 
 impl Progress {
-    /// For a run of that name; `log` takes over when the terminal goes away.
-    pub fn new(run: &str, log: PathBuf, show: ShowFlags) -> Self {
+    /// For a run of that name; `log` takes over when the terminal goes away; `stays`: it is not about to
+    /// be left.
+    pub fn new(run: &str, log: PathBuf, show: ShowFlags, stays: bool) -> Self {
         let mode = match (show.json, show.quiet) {
             (true, _) => Mode::Json,
             (_, true) => Mode::Quiet,
-            _ if output::is_watched() => Mode::Bar,
+            _ if stays && output::is_watched() => Mode::Bar,
             _ => Mode::Lines,
         };
         let inner = Inner {

@@ -72,7 +72,8 @@ impl RowsOpener {
     pub fn new(spec: &SourceSpec, base: &Path, stream: Option<Arc<dyn OpenBytes>>) -> Result<Self, Fault> {
         let is_url = spec.location.starts_with("http://") || spec.location.starts_with("https://");
         let (place, size) = match (spec.location.as_str(), stream) {
-            ("-", _) => (Place::Stdin, None),
+            ("-", None) => (Place::Stdin, None),
+            ("-", Some(stream)) => (Place::Stream(stream), None),
             (_, Some(stream)) if is_url => (Place::Stream(stream), None),
             (url, None) if is_url => {
                 return Err(Fault::fatal("source", format!("{url}: nothing here opens http sources")));
@@ -80,7 +81,7 @@ impl RowsOpener {
             (path, _) => Place::of_path(path, base)?,
         };
         let name = match &place {
-            Place::Stdin => "stdin",
+            _ if spec.location == "-" => "stdin",
             // A query may hold a signature.
             Place::Stream(_) => spec.location.split(['?', '#']).next().unwrap_or_default(),
             _ => &spec.location,

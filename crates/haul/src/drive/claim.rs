@@ -9,7 +9,7 @@ use haul_engine::ledger::run::wall;
 use haul_engine::ledger::{Amend, Filter, Reader, RunState};
 use haul_engine::rundir::{Claimed, Intended, RunDir, RunDirError, RunLock, RunName};
 
-use super::VERSION;
+use super::{VERSION, spool};
 use crate::flags::RunFlags;
 use crate::{exit, format, output, runs};
 
@@ -40,6 +40,23 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
+    fn name(&self) -> Result<RunName, RunDirError> {
+        match &self.flags.run {
+            Some(name) => RunName::parse(name),
+            None => {
+                let identity = self.identity.to_string();
+                Ok(RunName::derive(&self.job.verb, &self.job.source.location, &identity))
+            }
+        }
+    }
+
+    /// Whether the run is there and keeps its input.
+    pub fn is_spooled(&self) -> bool {
+        let dir =
+            self.name().ok().and_then(|name| runs::state_dir(self.flags.state.as_deref()).get(name.as_str()));
+        !self.flags.fresh && dir.is_some_and(|dir| spool::is_kept(&dir))
+    }
+
     /// Takes it; a problem has been told, and the exit status is given.
     pub fn take(&self) -> Result<Run, u8> {
         let told = |e: RunDirError| {
@@ -47,10 +64,7 @@ impl Claim<'_> {
             runs::status_of(&e)
         };
         let identity = self.identity.to_string();
-        let name = match &self.flags.run {
-            Some(name) => RunName::parse(name).map_err(told)?,
-            None => RunName::derive(&self.job.verb, &self.job.source.location, &identity),
-        };
+        let name = self.name().map_err(told)?;
         let state = runs::state_dir(self.flags.state.as_deref());
         let to_stdout = self.job.output.as_ref().is_some_and(|o| o.path == "-");
         let there = state.get(name.as_str());

@@ -2,9 +2,11 @@
 //! engine, and says how it ended.
 
 mod claim;
+mod detach;
 mod nothing;
 mod problems;
 mod ready;
+mod spool;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use crate::summary::{self, Summary};
 use crate::{cost, exit, format, output, runs, signals};
 use claim::Claim;
 pub use claim::Run;
+pub use detach::start as detach;
 use problems::Problem;
 use ready::Ready;
 
@@ -56,12 +59,31 @@ pub struct Again<'a> {
 pub fn drive(wanted: &Wanted<'_>) -> u8 {
     let told = |problem: Problem| problem.tell(&wanted.places, wanted.file);
     let job = freeze(&wanted.job, &runs::working_directory());
+    let claim = Claim { job: &job, identity: Identity::of(&job), flags: wanted.flags };
+    let piped = job.source.location == "-";
+    let spooled = piped && (wanted.flags.spool || claim.is_spooled());
+    let background = wanted.flags.background;
+    if background.detach && piped && !spooled {
+        output::complain(
+            "standard input goes away with the terminal: add --spool, which keeps it, or give a file",
+        );
+        return exit::USAGE;
+    }
+    if wanted.flags.spool && !piped {
+        output::complain(&format!(
+            "--spool keeps standard input, and this job reads {}",
+            wanted.job.source.location
+        ));
+        return exit::USAGE;
+    }
+    if background.detach && !background.detached {
+        return detach::start(wanted.flags.show);
+    }
     // Of the job as it was said: messages then call files what the person called them.
-    let ready = match Ready::of(&wanted.job) {
-        Ok(ready) => ready,
+    let ready = match Ready::of(&wanted.job, spooled) {
+        Ok(ready) => ready.feeding(),
         Err(problem) => return told(problem),
     };
-    let claim = Claim { job: &job, identity: Identity::of(&job), flags: wanted.flags };
     match claim.take() {
         Ok(run) => go(&job, run, ready, wanted.flags, &again_line()).unwrap_or_else(told),
         Err(status) => status,
@@ -74,8 +96,9 @@ pub fn go_on(again: Again<'_>) -> u8 {
     let nowhere = Places::default();
     let told = |problem: Problem| problem.tell(&nowhere, None);
     let line = format!("haul retry {}", run.dir.name());
-    let started = Ready::of(&job).and_then(|mut ready| {
-        if job.source.location == "-" {
+    let spooled = job.source.location == "-" && spool::is_kept(&run.dir);
+    let started = Ready::of(&job, spooled).and_then(|mut ready| {
+        if job.source.location == "-" && !spooled {
             ready.read_nothing();
         }
         go(&job, run, ready, flags, &line)
@@ -85,7 +108,8 @@ pub fn go_on(again: Again<'_>) -> u8 {
 
 /// The command line as it could be typed again.
 fn again_line() -> String {
-    let mut words = std::env::args_os().map(|word| quoted(&word.to_string_lossy()));
+    let words = std::env::args_os().filter(|word| word != detach::INNER);
+    let mut words = words.map(|word| quoted(&word.to_string_lossy()));
     let first = words.next().map_or("haul".to_owned(), |p| p.rsplit('/').next().unwrap_or("haul").to_owned());
     std::iter::once(first).chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -102,17 +126,24 @@ fn quoted(word: &str) -> String {
 
 /// Drives a claimed run.
 fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Result<u8, Problem> {
-    let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show));
+    let detached = flags.background.detached;
+    let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show, !detached));
     announce(&run, &progress, flags);
-    let (ended, settled) = match start(job, &run, ready) {
-        Ok(started) => carry(started, &run.dir, &progress),
+    let kept = ready.is_spooled();
+    let (ended, settled) = match start(job, &run, ready, &progress, detached) {
+        Ok(started) => {
+            if detached && let Err(e) = detach::leave(&run.dir) {
+                progress.complain(&format!("the terminal could not be left: {e}"));
+            }
+            carry(started, &run.dir, &progress)
+        }
         Err(problem) => {
             run.forget_if_unused(job, None);
             return Err(problem);
         }
     };
     progress.finish();
-    let outcome = Outcome { run: &run, job, flags, again, progress: &progress };
+    let outcome = Outcome { run: &run, job, flags, again, progress: &progress, kept };
     Ok(match ended {
         Ok(ending) => outcome.tell(&ending),
         Err(error) => {
@@ -153,8 +184,17 @@ fn announce(run: &Run, progress: &Progress, flags: &RunFlags) {
     progress.say(&line);
 }
 
-fn start(job: &Job, run: &Run, mut ready: Ready) -> Result<Started, Problem> {
+fn start(
+    job: &Job,
+    run: &Run,
+    mut ready: Ready,
+    progress: &Progress,
+    detached: bool,
+) -> Result<Started, Problem> {
     ready.open_output(job, run.is_new)?;
+    if let Some(note) = ready.begin_spool(&run.dir, detached)? {
+        progress.say(&note);
+    }
     let mut ledger = SqliteLedger::open(&run.dir.ledger())?;
     if job.source.location == "-" {
         ledger.keep_keys(limits::KEYS_KEPT);
@@ -208,6 +248,8 @@ struct Outcome<'a> {
     flags: &'a RunFlags,
     again: &'a str,
     progress: &'a Progress,
+    /// Standard input is kept in the run directory.
+    kept: bool,
 }
 
 impl Outcome<'_> {
@@ -223,7 +265,7 @@ impl Outcome<'_> {
             groups: &groups,
             cost,
             again: self.again,
-            piped: self.job.source.location == "-",
+            piped: self.job.source.location == "-" && !self.kept,
             starts_over: self.starts_over(),
             untyped: self.is_untyped(),
             verbose: self.flags.show.verbose,

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, Output, assemble};
 use haul_connect::expr::Expr;
+use haul_connect::rows::OpenBytes;
 use haul_connect::sinks::{self, Opening};
 use haul_core::cx::RunKey;
 use haul_core::job::Job;
 use haul_engine::Orders;
+use haul_engine::rundir::RunDir;
 use tokio::runtime::Runtime;
 
 use super::nothing::Nothing;
 use super::problems::Problem;
+use super::spool::Spool;
 use crate::runs;
 
 /// A job that can be run: everything it names exists, everything it says compiles. Nothing was
@@ -19,13 +22,19 @@ use crate::runs;
 pub struct Ready {
     live: Assembled,
     runtime: Runtime,
+    /// Standard input is kept.
+    spool: Option<Spool>,
+    /// Standard input may be read.
+    fed: bool,
 }
 
 impl Ready {
     /// Assembles a job, but for its output, and reads its secrets once.
-    pub fn of(job: &Job) -> Result<Self, Problem> {
-        let context =
-            AssembleContext { base: runs::working_directory(), output: None, ..AssembleContext::default() };
+    pub fn of(job: &Job, spooled: bool) -> Result<Self, Problem> {
+        let spool = spooled.then(Spool::default);
+        let stdin = spool.clone().map(|spool| Arc::new(spool) as Arc<dyn OpenBytes>);
+        let base = runs::working_directory();
+        let context = AssembleContext { base, output: None, stdin, ..AssembleContext::default() };
         let live = assemble(job, &context)?;
         // One thread for everything but the committer and the reader of files: requests are cheap,
         // and handing items between threads is not.
@@ -34,7 +43,31 @@ impl Ready {
             .build()
             .map_err(|e| Problem::Start(format!("the asynchronous runtime does not start: {e}")))?;
         runtime.block_on(live.check_secrets())?;
-        Ok(Ready { live, runtime })
+        Ok(Ready { live, runtime, spool, fed: false })
+    }
+
+    /// Standard input may be read.
+    pub fn feeding(mut self) -> Self {
+        self.fed = true;
+        self
+    }
+
+    /// Whether standard input is kept.
+    pub fn is_spooled(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    /// Begins to keep standard input, if that is wanted; `whole`: returns when all of it is kept. Gives
+    /// what a person should know.
+    pub fn begin_spool(&mut self, dir: &RunDir, whole: bool) -> Result<Option<String>, Problem> {
+        let Some(spool) = &self.spool else { return Ok(None) };
+        let note = spool.begin(dir, self.fed).map_err(|e| {
+            Problem::Start(format!("standard input cannot be kept in {}: {e}", dir.spill().display()))
+        })?;
+        if whole {
+            self.runtime.block_on(spool.finish())?;
+        }
+        Ok(note)
     }
 
     /// Reads no input.

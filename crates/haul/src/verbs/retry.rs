@@ -11,7 +11,7 @@ use haul_engine::rundir::RunDir;
 
 use super::errors::choose;
 use crate::drive::{self, Again, Run};
-use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags, ShowFlags};
+use crate::flags::{BackgroundFlags, ExistsFlags, PaceFlags, ReadFlags, RunFlags, ShowFlags};
 use crate::lower::{self, Problems};
 use crate::{diagnostic, exit, format, output, runs};
 
@@ -30,16 +30,22 @@ pub struct RetryArgs {
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     pub state: Option<PathBuf>,
     #[command(flatten)]
+    pub background: BackgroundFlags,
+    #[command(flatten)]
     pub show: ShowFlags,
 }
 
 /// Reopens, and goes on with the run.
 pub fn run(args: &RetryArgs) -> u8 {
+    if args.background.detach && !args.background.detached {
+        return drive::detach(args.show);
+    }
     let prepared = runs::find_run(args.state.as_deref(), args.run.as_deref())
         .and_then(|dir| Ok((job_of(&dir, &args.pace)?, reopen(dir, args)?)));
     match prepared {
         Ok((job, Some(run))) => {
-            let flags = RunFlags { state: args.state.clone(), show: args.show, ..RunFlags::default() };
+            let (background, show) = (args.background, args.show);
+            let flags = RunFlags { state: args.state.clone(), background, show, ..RunFlags::default() };
             drive::go_on(Again { job, run, flags: &flags })
         }
         Ok((_, None)) => exit::DONE,
