@@ -290,8 +290,8 @@ fn batches_say_what_they_take() {
         ),
         ("batch = { max = 5000 }", "job.toml:9:17: max must be a whole number from 1 to 4096, not 5000"),
         (
-            "batch = { format = \"jsonl\" }",
-            "job.toml:9:20: format cannot be \"jsonl\" (did you mean \"ndjson\"? it is one of \"json\", \"ndjson\")",
+            "batch = { format = \"ndjsn\" }",
+            "job.toml:9:20: format cannot be \"ndjsn\" (did you mean \"ndjson\"? it is one of \"json\", \"ndjson\")",
         ),
         ("batch = { linger = \"2m\" }", "job.toml:9:20: an item waits for company at most 1m"),
         (
