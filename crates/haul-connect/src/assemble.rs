@@ -238,11 +238,11 @@ impl<'j> Steps<'j> {
         let name: Arc<str> = spec.name.as_str().into();
         let at = |key: &str| format!("step.{}.{key}", spec.name);
         Ok(match &spec.kind {
-            StepKind::Get { url, take } => {
+            StepKind::Get { url, take, cache } => {
                 let take = take.as_deref().map(|text| expr(text, &at("take"))).transpose()?;
                 let endpoint = self.endpoint(spec, url, &at("get"))?;
                 self.lookups.push(Arc::clone(&name));
-                Arc::new(Get::new(name, endpoint, take))
+                Arc::new(Get::new(name, endpoint, take, *cache))
             }
             StepKind::Post { url, body, put, batch: None } => {
                 let body = match body {

@@ -19,10 +19,13 @@ pub enum Account {
     Pages,
     /// Everything the ledger and the sinks hold until their next commit.
     Pending,
+    /// Results of lookups that are kept for others.
+    Cache,
 }
 
 /// Every account, in order.
-pub const ACCOUNTS: [Account; 4] = [Account::Window, Account::Bodies, Account::Pages, Account::Pending];
+pub const ACCOUNTS: [Account; 5] =
+    [Account::Window, Account::Bodies, Account::Pages, Account::Pending, Account::Cache];
 
 /// Bytes held by account, against one limit. Cheap to clone and to share.
 #[derive(Clone, Debug)]

@@ -139,10 +139,24 @@ pub trait Lanes: Send + Sync {
         std::future::pending().await
     }
 
+    /// A request need not be sent; for the summary.
+    fn saved(&self, how: Saved) {
+        let _ = how;
+    }
+
     /// What a request failed with, for the words in which messages speak of its lane.
     fn failed(&self, fault: &Fault) {
         let _ = fault;
     }
+}
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Saved {
+    /// An identical one was in flight, and brought the answer.
+    Coalesced,
+    /// Its result was kept from an earlier one.
+    Cached,
 }
 
 /// The pace a lane starts with.

@@ -33,6 +33,8 @@ pub const BATCH_ITEMS: usize = WINDOW_ITEMS;
 pub const BATCH_BYTES: usize = MIB;
 /// Longest wait for company in a batch: what waits longer would be better posted alone.
 pub const BATCH_LINGER: Duration = Duration::from_secs(60);
+/// Results kept by lookups with `cache` take at most this part of `--memory`: a quarter.
+pub const CACHE_SHARE: u64 = 4;
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

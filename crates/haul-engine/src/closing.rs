@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use haul_core::lane::Saved;
 use haul_core::{Fault, LaneId, Lanes, Origin, Permit};
 use tokio::sync::Notify;
 
@@ -74,6 +75,10 @@ impl Lanes for Attempt<'_> {
                 std::future::pending().await
             }
         }
+    }
+
+    fn saved(&self, how: Saved) {
+        self.lanes.saved(how);
     }
 
     async fn closed(&self) {

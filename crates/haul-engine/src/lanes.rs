@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use haul_core::lane::{LaneEnd, LanePolicy, Sign};
+use haul_core::lane::{LaneEnd, LanePolicy, Saved, Sign};
 use haul_core::ledger::LaneNote;
 use haul_core::pace::breaker::{LONGEST_GAP, Turn};
 use haul_core::pace::{Admit, Breaker, Gcra};
@@ -536,6 +536,10 @@ impl Lanes for StepLanes {
 
     async fn enter(&self, lane: LaneId) -> Permit {
         self.permit(lane).await
+    }
+
+    fn saved(&self, how: Saved) {
+        self.0.meter.saved(how);
     }
 
     fn failed(&self, fault: &Fault) {

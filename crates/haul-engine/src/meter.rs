@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use haul_core::Verdict;
+use haul_core::lane::Saved;
 use hdrhistogram::Histogram;
 
 use crate::view::StepView;
@@ -55,12 +56,22 @@ struct Inner {
     wire_in: u64,
     decoded_in: u64,
     wire_out: u64,
+    coalesced: u64,
+    cached: u64,
     latency: Latency,
 }
 
 impl Meter {
     pub(crate) fn new(name: &str) -> Self {
-        let inner = Inner { requests: 0, wire_in: 0, decoded_in: 0, wire_out: 0, latency: Latency::new() };
+        let inner = Inner {
+            requests: 0,
+            wire_in: 0,
+            decoded_in: 0,
+            wire_out: 0,
+            coalesced: 0,
+            cached: 0,
+            latency: Latency::new(),
+        };
         Meter { name: name.to_owned(), inner: Mutex::new(inner) }
     }
 
@@ -77,6 +88,15 @@ impl Meter {
         m.latency.record(verdict.elapsed);
     }
 
+    /// A request was not sent.
+    pub(crate) fn saved(&self, how: Saved) {
+        let mut m = self.lock();
+        match how {
+            Saved::Coalesced => m.coalesced += 1,
+            Saved::Cached => m.cached += 1,
+        }
+    }
+
     pub(crate) fn view(&self) -> StepView {
         let m = self.lock();
         StepView {
@@ -85,6 +105,8 @@ impl Meter {
             wire_in: m.wire_in,
             decoded_in: m.decoded_in,
             wire_out: m.wire_out,
+            coalesced: m.coalesced,
+            cached: m.cached,
             latency_us: m.latency.quantiles(),
         }
     }

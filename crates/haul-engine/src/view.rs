@@ -182,6 +182,10 @@ pub struct StepView {
     pub decoded_in: u64,
     /// Bytes sent.
     pub wire_out: u64,
+    /// Requests not sent because an identical one was in flight.
+    pub coalesced: u64,
+    /// Requests not sent because their result was kept.
+    pub cached: u64,
     /// Latency in microseconds: median, 95th and 99th percentile (within 1 %).
     pub latency_us: (u64, u64, u64),
 }

@@ -150,8 +150,15 @@ impl Summary<'_> {
         if last.retries > 0 {
             parts.push(format!("{} tried again", format::count(last.retries)));
         }
-        if last.memo_saved > 0 {
-            parts.push(format!("{} requests saved by memo", format::count(last.memo_saved)));
+        let (coalesced, cached) = shared(last);
+        let saved = [
+            (last.memo_saved, "by memo"),
+            (cached, "by cache"),
+            (coalesced, "by an identical one in flight"),
+        ];
+        for (i, (n, by)) in saved.into_iter().filter(|(n, _)| *n > 0).enumerate() {
+            let what = if i == 0 { " requests saved" } else { "" };
+            parts.push(format!("{}{what} {by}", format::count(n)));
         }
         if parts.is_empty() { String::new() } else { parts.join(", ") + "\n" }
     }
@@ -213,12 +220,14 @@ impl Summary<'_> {
             "open": self.ending.open,
             "retries": last.retries,
             "memo_saved": last.memo_saved,
+            "cache_saved": shared(last).1,
+            "coalesced": shared(last).0,
             "commits": last.commits,
             "rss_peak": self.cost.rss_peak,
             "cpu_ms": self.cost.cpu_ms,
             "steps": last.steps.iter().map(|s| json!({
                 "name": s.name, "requests": s.requests, "wire_in": s.wire_in, "decoded_in": s.decoded_in,
-                "wire_out": s.wire_out, "p50_us": s.latency_us.0, "p95_us": s.latency_us.1,
+                "wire_out": s.wire_out, "coalesced": s.coalesced, "cached": s.cached, "p50_us": s.latency_us.0, "p95_us": s.latency_us.1,
                 "p99_us": s.latency_us.2,
             })).collect::<Vec<_>>(),
             "failures": self.groups.groups.iter().take(GROUPS_SHOWN).map(|g| json!({
@@ -226,6 +235,11 @@ impl Summary<'_> {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Requests that lookups did not send: an identical one was in flight, or had been kept.
+fn shared(last: &Snapshot) -> (u64, u64) {
+    last.steps.iter().fold((0, 0), |(a, b), step| (a + step.coalesced, b + step.cached))
 }
 
 fn steps(last: &Snapshot) -> String {

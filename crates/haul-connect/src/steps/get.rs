@@ -1,6 +1,7 @@
 //! `get`: a lookup. The reply's JSON is attached under the step's name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use haul_core::step::{Applied, Effect, Step};
 use haul_core::{Cx, Fault, FaultClass, Item};
 
 use super::endpoint::{Asked, Endpoint};
+use super::shared::Shared;
 use crate::expr::{EvalError, Expr, JsonErrorKind, validate};
 use crate::http::{BodyUse, Call, HeaderLines, Meaning, Method, Reply};
 
@@ -17,13 +19,20 @@ pub struct Get {
     endpoint: Endpoint,
     take: Option<Expr>,
     own: HeaderLines,
+    shared: Shared,
 }
 
 impl Get {
-    /// A lookup that attaches what `take` makes of the reply's body (`None`: the whole body).
-    pub fn new(name: impl Into<Arc<str>>, endpoint: Endpoint, take: Option<Expr>) -> Self {
+    /// A lookup that attaches what `take` makes of the reply's body (`None`: the whole body), and keeps
+    /// it for equal URLs as long as `cache` says.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        endpoint: Endpoint,
+        take: Option<Expr>,
+        cache: Option<Duration>,
+    ) -> Self {
         let own = HeaderLines::standard("application/json", endpoint.configured());
-        Get { name: name.into(), endpoint, take, own }
+        Get { name: name.into(), endpoint, take, own, shared: Shared::new(cache) }
     }
 
     fn judge(&self, reply: Reply, call: &Call<'_>) -> Result<Applied, Fault> {
@@ -104,13 +113,17 @@ impl Step for Get {
     }
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
-        let asked = Asked {
-            method: Method::Get,
-            own: &self.own,
-            idempotency: None,
-            body: None,
-            body_use: BodyUse::Keep,
+        let aim = self.endpoint.aim(item, cx)?;
+        let fetch = async {
+            let asked = Asked {
+                method: Method::Get,
+                own: &self.own,
+                idempotency: None,
+                body: None,
+                body_use: BodyUse::Keep,
+            };
+            self.endpoint.ask(&aim, asked, cx, |reply, call| self.judge(reply, call)).await
         };
-        self.endpoint.request(item, asked, cx, |reply, call| self.judge(reply, call)).await
+        self.shared.answer(aim.url.as_str(), cx, fetch).await
     }
 }

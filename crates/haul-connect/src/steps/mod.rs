@@ -8,6 +8,7 @@ mod gather;
 pub mod get;
 pub mod map;
 mod outcomes;
+mod shared;
 pub mod write;
 
 pub use batch::{Batch, BatchSpec};

@@ -14,6 +14,8 @@ mod rows;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod sinks;
 #[cfg(test)]
 mod steps;

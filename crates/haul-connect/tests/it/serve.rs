@@ -7,7 +7,7 @@ use std::time::Duration;
 use haul_connect::http::Url;
 use haul_core::clock::{Clock, Moment, UnixMs};
 use haul_core::cx::{Cx, RunKey};
-use haul_core::lane::{LaneEnd, LaneId, Lanes, Origin, Permit, Verdict};
+use haul_core::lane::{LaneEnd, LaneId, Lanes, Origin, Permit, Saved, Verdict};
 use haul_core::{Budget, Fault};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -224,6 +224,7 @@ pub(crate) struct World {
 #[derive(Default)]
 struct OpenLanes {
     origins: Mutex<Vec<Origin>>,
+    saved: Mutex<Vec<Saved>>,
     ended: Arc<Ended>,
 }
 
@@ -250,6 +251,10 @@ impl Lanes for OpenLanes {
     async fn enter(&self, lane: LaneId) -> Permit {
         Permit::new(lane, Moment(0), Arc::<Ended>::clone(&self.ended))
     }
+
+    fn saved(&self, how: Saved) {
+        self.saved.lock().unwrap().push(how);
+    }
 }
 
 struct TestClock(tokio::time::Instant);
@@ -271,10 +276,15 @@ impl Clock for TestClock {
 
 impl World {
     pub(crate) fn new() -> World {
+        World::with_memory(1 << 30)
+    }
+
+    /// One whose budget is so many bytes.
+    pub(crate) fn with_memory(bytes: u64) -> World {
         World {
             lanes: OpenLanes::default(),
             clock: TestClock(tokio::time::Instant::now()),
-            budget: Budget::new(1 << 30),
+            budget: Budget::new(bytes),
             run: RunKey([1; 16]),
         }
     }
@@ -285,6 +295,13 @@ impl World {
 
     pub(crate) fn lane(&self, url: &Url) -> LaneId {
         self.lanes.lane(&url.origin(&"".into()))
+    }
+
+    /// Requests that were not sent: because one was in flight, because its result was kept.
+    pub(crate) fn saved(&self) -> (usize, usize) {
+        let saved = self.lanes.saved.lock().unwrap();
+        let of = |how| saved.iter().filter(|s| **s == how).count();
+        (of(Saved::Coalesced), of(Saved::Cached))
     }
 
     /// Every permit that ended, in order; `None` for one that was dropped.

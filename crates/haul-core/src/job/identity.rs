@@ -67,12 +67,16 @@ fn essence(job: &Job) -> Job {
     }
 }
 
-/// How many items go together, and how long they wait for each other, is pace.
+/// How many items go together, how long they wait for each other, and what is asked for only once is
+/// pace.
 fn step(spec: &StepSpec) -> StepSpec {
     let mut step = StepSpec { timeout: None, ..spec.clone() };
     if let StepKind::Post { batch: Some(batch), .. } = &mut step.kind {
         let usual = BatchSpec::default();
         (batch.max, batch.linger) = (usual.max, usual.linger);
+    }
+    if let StepKind::Get { cache, .. } = &mut step.kind {
+        *cache = None;
     }
     step
 }

@@ -216,6 +216,8 @@ pub enum StepKind {
         url: String,
         /// Expression over the body; None: the whole body.
         take: Option<String>,
+        /// How long results are kept for equal URLs; None: not at all.
+        cache: Option<Duration>,
     },
     /// Send the item to a URL template.
     Post {

@@ -145,9 +145,10 @@ fn step(spec: &StepSpec) -> Section {
     let mut s = Section::default();
     s.line("name", quoted(&spec.name));
     match &spec.kind {
-        StepKind::Get { url, take } => {
+        StepKind::Get { url, take, cache } => {
             s.line("get", quoted(url));
             s.text("take", take.as_deref());
+            s.duration("cache", *cache);
         }
         StepKind::Post { url, body, put, batch } => {
             s.line(if *put { "put" } else { "post" }, quoted(url));

@@ -20,6 +20,7 @@ fn pace_and_patience_do_not_change_the_identity() {
         "retry.attempts=1",
         "secret.index.env=OTHER",
         "step.video.timeout=9s",
+        "step.video.cache=9s",
         "source.limit=5",
         "source.on_invalid=stop",
         "source.if_changed=all",

@@ -77,14 +77,16 @@ fn statuses() -> impl Strategy<Value = Vec<StatusSet>> {
 fn get_step() -> impl Strategy<Value = StepSpec> {
     let actions = vec![OnStatus::Skip, OnStatus::Null, OnStatus::Done, OnStatus::Fail, OnStatus::Retry];
     let action = prop::sample::select(actions);
-    (name(), prop::option::of(text()), statuses(), statuses(), action, headers(), prop::option::of(time()))
-        .prop_map(|(name, take, on, expect, action, headers, timeout)| StepSpec {
+    let times = (prop::option::of(time()), prop::option::of(time()));
+    (name(), prop::option::of(text()), statuses(), statuses(), action, headers(), times).prop_map(
+        |(name, take, on, expect, action, headers, (timeout, cache))| StepSpec {
             on: on.into_iter().map(|s| (s, action)).collect(),
             expect,
             headers,
             timeout,
-            ..StepSpec::new(name, StepKind::Get { url: "{svc}/a/{id}?q=\"x\"".to_owned(), take })
-        })
+            ..StepSpec::new(name, StepKind::Get { url: "{svc}/a/{id}?q=\"x\"".to_owned(), take, cache })
+        },
+    )
 }
 
 fn batch() -> impl Strategy<Value = BatchSpec> {

@@ -75,7 +75,7 @@ fn lookups(
         let place = Place::Argument(flag);
         let url = services.take(url, name, &place, places);
         places.note(format!("step.{name}"), place);
-        steps.push(StepSpec::new(name, StepKind::Get { url, take: None }));
+        steps.push(StepSpec::new(name, StepKind::Get { url, take: None, cache: None }));
     }
     for said in &args.take {
         let flag = format!("--take {said}");

@@ -19,6 +19,7 @@ mod plan;
 mod powercut;
 mod program;
 mod runs;
+mod saved;
 mod tidy;
 mod top;
 mod usage;

@@ -12,7 +12,7 @@ use crate::limits;
 const KINDS: [&str; 5] = ["get", "post", "put", "map", "filter"];
 
 /// What belongs to one of them.
-const OF_KINDS: [&str; 4] = ["take", "body", "batch", "outcomes"];
+const OF_KINDS: [&str; 5] = ["take", "cache", "body", "batch", "outcomes"];
 
 /// All steps in order; those that cannot be read are left out.
 pub(super) fn read_all(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Vec<StepSpec> {
@@ -88,7 +88,8 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
     let kind = match word {
         "get" => {
             let take = r.take("take", out, reader::text);
-            StepKind::Get { url: said.ok()?, take }
+            let cache = r.take("cache", out, |n| reader::parsed(n, "text like \"10m\"", parse_duration));
+            StepKind::Get { url: said.ok()?, take, cache }
         }
         "map" => StepKind::Map { expr: said.ok()? },
         "filter" => StepKind::Filter { expr: said.ok()? },
