@@ -10,7 +10,7 @@ use haul_core::lane::{LanePolicy, Origin};
 use haul_core::{Effect, Fault, Opener, Step};
 
 use crate::expr::Expr;
-use crate::http::{Client, ClientOptions, HeaderLines, HttpLocation, Roots, StatusRules, Url};
+use crate::http::{Client, ClientOptions, HeaderLines, HttpLocation, Roots, StatusRules, Url, Witness};
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
@@ -25,6 +25,8 @@ pub struct AssembleContext {
     pub roots: Roots,
     /// What stands for standard input; `None`: the process's own.
     pub stdin: Option<Arc<dyn crate::rows::OpenBytes>>,
+    /// Looks on; with it, POST and PUT are kept back (`haul try`).
+    pub witness: Option<Arc<dyn Witness>>,
     /// How the output is opened; `None` leaves it alone (`haul try`, `haul plan`).
     pub output: Option<Opening>,
 }
@@ -35,6 +37,7 @@ impl Default for AssembleContext {
             base: PathBuf::from("."),
             roots: Roots::System,
             stdin: None,
+            witness: None,
             output: Some(Opening::Create),
         }
     }
@@ -108,6 +111,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         connect_timeout: job.limits.connect_timeout,
         read_timeout: job.limits.read_timeout,
         roots: context.roots.clone(),
+        witness: context.witness.clone(),
     }));
     let mut steps = Steps::new(job, Arc::clone(&client))?;
     let mut made: Vec<Arc<dyn Step>> = Vec::new();

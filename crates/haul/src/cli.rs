@@ -22,7 +22,8 @@ Work     enrich   join a stream against services, then send each item on or writ
          top      print the records with the highest scores of huge files
          count    print the most common values of huge files
          run      run the job of a file
-Before   plan     print the job file that a command stands for
+Before   try      show the first items end to end: every request and result; writes nothing
+         plan     print the job file that a command stands for
 During   runs     list runs and how they are
          status   show how a run stands, while it works and after
          wait     wait until a run ends; its exit status is given
@@ -44,7 +45,7 @@ Exit status: 0 done, 1 could not start, 2 bad input, 3 finished with failures,
 
 #[derive(Parser, Debug)]
 #[command(name = "haul", version, override_help = OVERVIEW, disable_help_subcommand = true)]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
 }

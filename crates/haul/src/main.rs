@@ -17,6 +17,7 @@ mod runs;
 mod signals;
 mod standing;
 mod summary;
+mod trial;
 mod verbs;
 
 use std::process::ExitCode;

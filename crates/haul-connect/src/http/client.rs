@@ -17,11 +17,12 @@ use super::head::Head;
 use super::pool::Pool;
 use super::redirect::{Route, Stop, followed};
 use super::reply::{Reply, bounded, origin_of};
-use super::request::{BodyUse, COPIED_BODY, Call, write_request};
+use super::request::{BodyUse, COPIED_BODY, Call, Method, write_request};
 use super::status::{StatusRules, sign};
 use super::tls::{Roots, Tls, UNTRUSTED};
 use super::url::Url;
 use super::wire::Traffic;
+use super::witness::{Seen, Witness, kept_back};
 
 /// A service that closes connections does so to those that were idle for at least this long.
 const STALE_AFTER: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub struct ClientOptions {
     pub read_timeout: Duration,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// Looks on; with it, POST and PUT are kept back.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Default for ClientOptions {
@@ -44,6 +47,7 @@ impl Default for ClientOptions {
             connect_timeout: limits.connect_timeout,
             read_timeout: limits.read_timeout,
             roots: Roots::System,
+            witness: None,
         }
     }
 }
@@ -104,6 +108,42 @@ impl Client {
     /// Faults with the codes `connect`, `timeout`, `reset`, `truncated`, `tls`, `untrusted`, `redirect`,
     /// `too_large` and `body`; ambiguous when the request may have been delivered.
     pub async fn send(
+        &self,
+        call: &Call<'_>,
+        lane: LaneId,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+    ) -> Result<Reply, Fault> {
+        match &self.options.witness {
+            None => self.dispatch(call, lane, rules, cx).await,
+            Some(witness) => self.before(witness.as_ref(), call, lane, (rules, cx)).await,
+        }
+    }
+
+    /// As [`Client::send`], before a witness.
+    async fn before(
+        &self,
+        witness: &dyn Witness,
+        call: &Call<'_>,
+        lane: LaneId,
+        (rules, cx): (&StatusRules, &Cx<'_>),
+    ) -> Result<Reply, Fault> {
+        if call.method != Method::Get {
+            witness.kept_back(call);
+            return Err(kept_back(call));
+        }
+        let started = Instant::now();
+        let reply = self.dispatch(call, lane, rules, cx).await;
+        witness.saw(Seen {
+            call,
+            url: reply.as_ref().map_or(call.url, |r| r.url(call)),
+            outcome: reply.as_ref().map(|r| (r.status, &r.body[..])),
+            elapsed: started.elapsed(),
+        });
+        reply
+    }
+
+    async fn dispatch(
         &self,
         call: &Call<'_>,
         lane: LaneId,

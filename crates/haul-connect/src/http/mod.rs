@@ -11,6 +11,7 @@
 //! | [`status`], [`reply`], `redirect` | what a reply means |
 //! | `wire`, `dial`, `tls`, `conn`, `pool` | connections |
 //! | [`client`], [`stream`], [`location`] | one request through its lane; a body piece by piece, as a source |
+//! | [`witness`] | who looks on, and keeps effects back |
 
 mod chunks;
 pub mod client;
@@ -31,13 +32,15 @@ pub mod stream;
 mod tls;
 pub mod url;
 mod wire;
+pub mod witness;
 
 pub use client::{Client, ClientOptions};
 pub use headers::HeaderLines;
 pub use location::HttpLocation;
 pub use reply::Reply;
 pub use request::{BodyUse, Call, Method, RequestHeaders};
-pub use status::{Meaning, StatusRules};
+pub use status::{Meaning, StatusRules, reason};
 pub use stream::ByteStream;
 pub use tls::Roots;
 pub use url::Url;
+pub use witness::{KEPT_BACK, Seen, Witness};

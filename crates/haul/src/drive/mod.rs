@@ -27,7 +27,7 @@ use crate::{cost, exit, format, output, runs, signals};
 use claim::Claim;
 pub use claim::Run;
 pub use detach::start as detach;
-use problems::Problem;
+pub use problems::Problem;
 use ready::Ready;
 
 /// The version that runs are marked with.

@@ -9,7 +9,8 @@ mod source;
 
 pub use enrich::enrich;
 pub use pace::overlay;
-pub use service::{authority_with_port, find_service};
+pub use service::{authority_with_port, find_service, is_name};
+pub use source::format_of;
 
 use haul_core::job::{Diagnostic, Job, Place, Places, check, tidy};
 

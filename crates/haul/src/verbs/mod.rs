@@ -16,6 +16,7 @@ pub mod runs;
 pub mod status;
 pub mod stop;
 pub mod top;
+pub mod r#try;
 pub mod tune;
 pub mod wait;
 
@@ -32,6 +33,8 @@ pub enum Verb {
     Count(Box<count::CountArgs>),
     /// Run the job of a file
     Run(Box<run::RunArgs>),
+    /// Try the first items: every request and result shown, nothing written
+    Try(Box<r#try::TryArgs>),
     /// Print the job file that a command stands for
     Plan(plan::PlanArgs),
     /// List runs and how they are
@@ -69,6 +72,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Top(args) => top::run(&args),
         Verb::Count(args) => count::run(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Try(args) => r#try::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Runs(args) => runs::run(&args),
         Verb::Status(args) => status::run(&args),

@@ -22,4 +22,5 @@ mod runs;
 mod saved;
 mod tidy;
 mod top;
+mod trying;
 mod usage;

@@ -7,7 +7,7 @@ fn haul_alone_shows_examples_and_verbs() {
     let place = Place::new();
     let alone = place.haul::<&str>(&[]).ended(0);
     assert!(
-        alone.out.contains("haul enrich pairs.csv") && alone.out.contains("Before   plan"),
+        alone.out.contains("haul enrich pairs.csv") && alone.out.contains("Before   try"),
         "{}",
         alone.out
     );

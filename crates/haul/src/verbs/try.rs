@@ -1,0 +1,84 @@
+//! `haul try`: the first items end to end, with every request and result shown; POST and PUT are kept
+//! back, and no run is made.
+
+use clap::{Args, Subcommand};
+
+use super::enrich::EnrichArgs;
+use crate::drive::Problem;
+use crate::jobfile::{self, JobFlags, Loaded};
+use crate::{diagnostic, exit, lower, output, trial};
+
+/// What to try: a verb with its flags, a job file, or a URL or file to begin with.
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
+pub struct TryArgs {
+    #[command(subcommand)]
+    verb: Option<Tried>,
+    /// A job file; or a URL or a file of rows, to be told what could be typed for it
+    #[arg(value_name = "JOB.toml|URL|FILE", required = true)]
+    what: Option<String>,
+    /// How many items
+    #[arg(long, value_name = "N", default_value_t = ITEMS, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    items: u16,
+    /// An object a line for each item
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    over: JobFlags,
+}
+
+/// Items that are tried when nothing is said.
+const ITEMS: u16 = 5;
+
+const EXAMPLES: &str = "\
+Examples:
+  haul try http://localhost:8000/users/1
+  haul try pairs.csv
+  haul try enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}'
+  haul try jobs/enrich.toml";
+
+/// Verbs that can be tried.
+#[derive(Subcommand, Clone, Debug)]
+enum Tried {
+    /// haul enrich with these flags
+    Enrich(Box<EnrichArgs>),
+}
+
+/// Tries.
+pub fn run(args: &TryArgs) -> u8 {
+    if let Some(what) = args.what.as_deref().filter(|w| trial::is_input(w)) {
+        let nowhere = haul_core::job::Places::default();
+        return trial::look(what).unwrap_or_else(|problem: Problem| problem.tell(&nowhere, None));
+    }
+    let (loaded, json) = match job(args) {
+        Ok(job) => job,
+        Err(status) => return status,
+    };
+    let file = (!loaded.name.is_empty()).then(|| loaded.file());
+    let tried = trial::of_job(&loaded.job, usize::from(args.items), json);
+    tried.unwrap_or_else(|problem: Problem| problem.tell(&loaded.places, file))
+}
+
+/// The job, and whether a program reads what is shown.
+fn job(args: &TryArgs) -> Result<(Loaded, bool), u8> {
+    let (said, json) = match (&args.verb, &args.what) {
+        (Some(Tried::Enrich(verb)), _) => {
+            let mut verb = verb.clone();
+            // What was looked up may go nowhere yet.
+            if verb.post.is_none() && verb.to.is_none() {
+                verb.to = Some("-".to_owned());
+            }
+            (lower::enrich(&verb), verb.run.show.json)
+        }
+        (None, Some(file)) => return jobfile::load(file, &args.over).map(|job| (job, args.json)),
+        (None, None) => {
+            output::complain("try what? Give a verb with its flags, a job file, a URL, or a file of rows");
+            return Err(exit::USAGE);
+        }
+    };
+    let said = said.map_err(|found| {
+        diagnostic::tell_all(&found, None);
+        exit::USAGE
+    })?;
+    Ok((Loaded { job: said.job, places: said.places, name: String::new(), text: String::new() }, json))
+}

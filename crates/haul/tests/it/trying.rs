@@ -1,0 +1,136 @@
+//! `haul try`: from a URL to a right command, and nothing done on the way.
+
+use haul_lab::{LabSpec, Service};
+use serde_json::Value;
+
+use crate::enrich::Scene;
+
+/// The words of a command that was shown.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+/// What follows `try: ` on a line of the output, up to the explanation.
+fn advice(out: &str) -> Vec<String> {
+    let lines = out.lines().filter_map(|l| l.trim_start().strip_prefix("try: "));
+    lines.map(|l| l.split("   ").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_newcomer_gets_from_a_url_to_a_right_command() {
+    let scene = Scene::new(5);
+    let url = format!("{}/users/1", scene.lab.url(Service::Users));
+    let first = scene.place.haul(&["try", &url]).ended(0).out;
+    assert!(first.starts_with(&format!("GET {url}  200 OK  ")), "{first}");
+    let line = advice(&first).remove(0);
+    assert!(line.starts_with("haul try enrich ids.csv --columns id --lookup user='http://"), "{line}");
+    assert!(line.contains("/users/{id}' --take user=.data"), "{line}");
+    // The command as it stands, with a file for it.
+    scene.place.write("ids.csv", "id\n1\n2\n3\n");
+    let args = words(line.strip_prefix("haul ").unwrap());
+    let tried = scene.place.haul(&args).ended(0).out;
+    assert!(tried.contains("  user     GET http://") && tried.contains("  .data  =  {\"id\":"), "{tried}");
+    assert!(advice(&tried).iter().any(|a| a == "--columns id:int"), "{tried}");
+    assert!(!scene.place.file("out.jsonl").exists() && scene.place.runs().is_empty(), "nothing is written");
+    // And for real.
+    let args: Vec<String> =
+        args[1..].iter().map(|a| if a == "id" { "id:int".into() } else { a.clone() }).collect();
+    scene.place.haul(&args).ended(0);
+    assert_eq!(scene.place.read("out.jsonl").lines().count(), 3);
+}
+
+/// Gives the pairs a header.
+fn named(scene: &Scene) {
+    let rows = scene.place.read("pairs.csv");
+    scene.place.write("pairs.csv", format!("user_id,video_id\n{rows}"));
+}
+
+#[test]
+fn a_file_is_looked_at_and_gets_its_columns() {
+    let scene = Scene::new(5);
+    named(&scene);
+    let out = scene.place.haul(&["try", "pairs.csv"]).ended(0).out;
+    assert_eq!(out.lines().count(), 6, "{out}");
+    let line = advice(&out).remove(0);
+    assert!(
+        line.starts_with("haul try enrich pairs.csv --columns user_id:int,video_id:int --lookup"),
+        "{line}"
+    );
+    scene.place.haul(&["try", "nosuch.csv"]).ended(1).told(&["nosuch.csv: no such file"]);
+    scene.place.haul(&["try"]).ended(64);
+}
+
+#[test]
+fn writes_are_shown_and_never_sent() {
+    let scene = Scene::new(20);
+    let mut args = scene.posting(&["-H", "index=Authorization: Bearer {env:USER}"]);
+    args.insert(0, "try".to_owned());
+    let out = scene.place.haul(&args).ended(0).out;
+    let index = scene.lab.url(Service::Index);
+    assert_eq!(out.matches(&format!("would POST {index}/index, with its credentials (not sent)")).count(), 5);
+    assert!(out.contains("{\"user\":{\"id\":") && !out.contains("ada"), "{out}");
+    assert_eq!(scene.lab.truth(Service::Index).unwrap().requests, 0);
+    assert_eq!(scene.lab.truth(Service::Users).unwrap().requests, 5);
+    assert!(!scene.place.file(".haul").exists());
+}
+
+#[test]
+fn programs_read_what_was_tried() {
+    let scene = Scene::new(5);
+    let mut args = scene.posting(&["--json"]);
+    args.insert(0, "try".to_owned());
+    let out = scene.place.haul(&args).ended(0).out;
+    let lines: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let step = |i: usize| &lines[0]["steps"][i];
+    assert_eq!((&step(0)["step"], &step(0)["requests"][0]["status"]), (&"user".into(), &200.into()));
+    assert!(step(0)["result"]["id"].is_number());
+    assert_eq!(step(2)["requests"][0]["sent"], false);
+    assert!(step(2)["requests"][0]["body"]["video"].is_object() && step(2)["fault"].is_null());
+}
+
+#[test]
+fn a_job_file_is_tried() {
+    let scene = Scene::new(5);
+    let plan = scene.place.haul(&[vec!["plan".to_owned()], scene.posting(&[])].concat()).ended(0);
+    scene.place.write("enrich.toml", plan.out);
+    let out = scene.place.haul(&["try", "enrich.toml", "--items=2"]).ended(0).out;
+    assert_eq!(out.matches("would POST").count(), 2, "{out}");
+    scene.place.write("bad.toml", "haul = 1\n[source]\ncvs = \"x\"\n");
+    scene.place.haul(&["try", "bad.toml"]).ended(64).told(&["unknown key \"cvs\""]);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_suggested() {
+    let spec = LabSpec::enrich().only(Service::Videos, |s| {
+        s.error_rate = 1.0;
+        s.error_status = 404;
+    });
+    let scene = Scene::with(5, spec);
+    named(&scene);
+    let (users, videos) = (scene.lab.url(Service::Users), scene.lab.url(Service::Videos));
+    let user = format!("--lookup=user={users}/users/{{user_id}}");
+    let out = scene.place.haul(&["try", "enrich", "pairs.csv", &user]).ended(0).out;
+    let all = advice(&out);
+    assert!(all.contains(&"--columns user_id:int,video_id:int".to_owned()), "{all:?}");
+    assert!(all.contains(&"--take user=.data".to_owned()), "{all:?}");
+    assert!(all.contains(&"--to FILE (or --post URL)".to_owned()), "{all:?}");
+    let out = scene.place.haul(&["try", "enrich", "pairs.csv", &user, "--take=user=.dat"]).ended(0).out;
+    assert!(out.contains(".dat finds nothing; the reply has data  did you mean .data?"), "{out}");
+    let video = format!("--lookup=video={videos}/videos/{{video_id}}");
+    let out = scene.place.haul(&["try", "enrich", "pairs.csv", &video]).ended(3).out;
+    assert!(out.contains("404 Not Found") && out.contains("nothing is found there (404)"), "{out}");
+    let skipped = scene.place.haul(&["try", "enrich", "pairs.csv", &video, "--on=404=skip"]).ended(0).out;
+    assert!(skipped.contains("the item is skipped (video: 404)"), "{skipped}");
+    scene.lab.set(Service::Videos, |s| s.error_status = 401).unwrap();
+    let out = scene.place.haul(&["try", "enrich", "pairs.csv", &video]).ended(3).out;
+    assert!(advice(&out).contains(&"-H 'videos=Authorization: Bearer {env:TOKEN}'".to_owned()), "{out}");
+}
