@@ -11,7 +11,7 @@ use crate::control;
 use crate::http::{self, Head, Parsed, Request};
 use crate::limits;
 use crate::script::{Fate, Script};
-use crate::services::{Written, answer, message};
+use crate::services::{Part, Written, answer, message};
 use crate::truth::Loss;
 use crate::world::{Live, World};
 
@@ -121,6 +121,24 @@ impl Connection {
         }
     }
 
+    /// Sends a part of a file as it is read from memory.
+    async fn send(&mut self, world: &World, part: &Part) -> io::Result<()> {
+        let mut at = part.from;
+        while at < part.to {
+            let most = match part.pace {
+                0 => part.to - at,
+                pace => (pace / 10).clamp(1, part.to - at),
+            };
+            let piece = world.files.piece(&part.file, at, most);
+            self.stream.write_all(piece).await?;
+            at += piece.len() as u64;
+            if part.pace > 0 && at < part.to {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Carries one request through its fate; its reply is appended to `out`.
     async fn exchange(&mut self, request: &Request<'_>) -> io::Result<Next> {
         let world = self.world.clone();
@@ -146,7 +164,14 @@ impl Connection {
             tokio::time::sleep(wait).await;
         }
         let fate = script.fate(live.seed, arrival.ordinal);
-        let next = meet(fate, (&world, live, &script), request, &mut self.out);
+        let (next, part) = meet(fate, (&world, live, &script), request, &mut self.out);
+        if let Some(part) = part {
+            self.flush().await?;
+            self.send(&world, &part).await?;
+            if let Some(file) = part.completes() {
+                live.record.served(file);
+            }
+        }
         Ok(if request.keep_alive || next != Next::Stay { next } else { Next::Close })
     }
 }
@@ -203,13 +228,14 @@ fn meet(
     (world, live, script): (&World, &Live, &Script),
     request: &Request<'_>,
     out: &mut Vec<u8>,
-) -> Next {
+) -> (Next, Option<Part>) {
     let record = &live.record;
     let start = out.len();
-    match fate {
+    let next = match fate {
         Fate::Answer => {
-            record.replied(answer(world, live, script, request, out).status);
-            Next::Stay
+            let (written, part) = answer(world, live, script, request, out);
+            record.replied(written.status);
+            return (Next::Stay, part);
         }
         Fate::Error(503) => {
             record.replied(slow_down(script, 503, out).status);
@@ -244,12 +270,16 @@ fn meet(
             Next::Close
         }
         Fate::Truncate => {
-            let written = answer(world, live, script, request, out);
+            let (written, mut part) = answer(world, live, script, request, out);
             out.truncate(out.len() - written.body.div_ceil(2));
+            if let Some(part) = &mut part {
+                part.halve();
+            }
             record.lost(Loss::Truncated);
-            Next::Close
+            return (Next::Close, part);
         }
-    }
+    };
+    (next, None)
 }
 
 /// Drops the requests that were answered, and the room a large one took.

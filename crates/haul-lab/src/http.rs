@@ -15,6 +15,10 @@ pub(crate) struct Request<'a> {
     pub(crate) key: Option<&'a [u8]>,
     /// `Authorization`.
     pub(crate) authorization: Option<&'a [u8]>,
+    /// `Range`
+    pub(crate) range: Option<&'a [u8]>,
+    /// `If-Range`
+    pub(crate) if_range: Option<&'a [u8]>,
     /// Decoded.
     pub(crate) body: Cow<'a, [u8]>,
     /// Whether the connection is to stay open.
@@ -73,10 +77,13 @@ pub(crate) fn parse(buffer: &[u8]) -> Parsed<'_> {
     };
     let mut framing = Framing::default();
     let (mut key, mut authorization) = (None, None);
+    let (mut range, mut if_range) = (None, None);
     for header in head.headers.iter() {
         match header.name.len() {
             // Told apart by length first: most headers are none of these.
+            5 if is(header.name, "range") => range = Some(header.value),
             6 if is(header.name, "expect") => framing.expects = true,
+            8 if is(header.name, "if-range") => if_range = Some(header.value),
             10 if is(header.name, "connection") => framing.close = contains(header.value, b"close"),
             13 if is(header.name, "authorization") => authorization = Some(header.value),
             14 if is(header.name, "content-length") => match number(header.value) {
@@ -105,7 +112,8 @@ pub(crate) fn parse(buffer: &[u8]) -> Parsed<'_> {
         Ok(None) => return Parsed::Partial { expects: framing.expects && rest.is_empty() },
         Err(reason) => return Parsed::Bad(reason),
     };
-    Parsed::Whole(Request { method, path, key, authorization, body, keep_alive }, head_len + body_len)
+    let request = Request { method, path, key, authorization, range, if_range, body, keep_alive };
+    Parsed::Whole(request, head_len + body_len)
 }
 
 /// A decoded body and how many bytes it took; `None` when it is not all there.
@@ -245,13 +253,17 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        206 => "Partial Content",
+        302 => "Found",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        410 => "Gone",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

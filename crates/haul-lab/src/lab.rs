@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::accept::{Door, Order, listen, work};
 use crate::script::Script;
-use crate::services::{Service, pair};
+use crate::services::{FileKind, Service, file_kind, pair};
 use crate::spec::{LabSpec, ServiceSpec};
 use crate::truth::Truth;
 use crate::world::{Gate, Live, World};
@@ -122,8 +122,20 @@ impl Lab {
         match service {
             Service::Users => self.world.users.object(id),
             Service::Videos => self.world.videos.object(id),
-            Service::Index => vec![],
+            Service::Index | Service::Files => vec![],
         }
+    }
+
+    /// What there is under a file's id in the present script of [`Service::Files`].
+    pub fn file_kind(&self, id: u64) -> FileKind {
+        let live = self.world.find(Service::Files);
+        live.map_or(FileKind::Missing(404), |live| file_kind(&live.script(), live.seed, id))
+    }
+
+    /// The bytes of `/files/ID-SIZE.EXT` (`None`: of `/files/ID.EXT`) when nothing is wrong with it.
+    pub fn file(&self, id: u64, size: Option<u64>, ext: &str) -> Vec<u8> {
+        let generation = self.world.find(Service::Files).map_or(0, |live| live.script().generation);
+        self.world.files.bytes(&self.world.files.file(id, size, ext, generation))
     }
 
     /// Whether a lookup of `id` gets 404 under the present script.

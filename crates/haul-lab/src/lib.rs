@@ -43,6 +43,6 @@ mod world;
 
 pub use lab::{Lab, LabError};
 pub use script::{Fate, Script};
-pub use services::Service;
+pub use services::{FileKind, Service};
 pub use spec::{LabSpec, ServiceSpec};
 pub use truth::Truth;

@@ -31,6 +31,19 @@ pub struct Script {
     pub missing_rate: f64,
     /// Share of documents that the index refuses (400); the same documents every time.
     pub refuse_rate: f64,
+    /// Files: share of ids under which, with a status of 200, something else is: an HTML page, JSON,
+    /// another type, nothing.
+    pub wrong_rate: f64,
+    /// Files: share of ids that have moved (302).
+    pub redirect_rate: f64,
+    /// Files: share of requests answered slowly.
+    pub slow_rate: f64,
+    /// Files: how slowly, in bytes a second.
+    pub slow_bytes: u64,
+    /// Files: ranges are not understood.
+    pub no_ranges: bool,
+    /// Files: another number, other contents and validators.
+    pub generation: u64,
     /// Service time, ms.
     pub latency_ms: f64,
     /// Added to it, uniform from 0, ms.
@@ -67,6 +80,12 @@ impl Default for Script {
             hang_rate: 0.0,
             missing_rate: 0.0,
             refuse_rate: 0.0,
+            wrong_rate: 0.0,
+            redirect_rate: 0.0,
+            slow_rate: 0.0,
+            slow_bytes: 10_000,
+            no_ranges: false,
+            generation: 0,
             latency_ms: 0.0,
             jitter_ms: 0.0,
             capacity: 0,
@@ -113,8 +132,14 @@ impl Script {
             ("html_rate", self.html_rate),
             ("hang_rate", self.hang_rate),
         ];
-        let of_things = [("missing_rate", self.missing_rate), ("refuse_rate", self.refuse_rate)];
-        for (name, rate) in rates.iter().chain(&of_things) {
+        let others = [
+            ("missing_rate", self.missing_rate),
+            ("refuse_rate", self.refuse_rate),
+            ("wrong_rate", self.wrong_rate),
+            ("redirect_rate", self.redirect_rate),
+            ("slow_rate", self.slow_rate),
+        ];
+        for (name, rate) in rates.iter().chain(&others) {
             if !(0.0..=1.0).contains(rate) {
                 return Err(format!("{name} is {rate}: it is a share of requests, from 0 to 1"));
             }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::mix::mix;
 use crate::script::Script;
-use crate::services::{Catalogue, Service, catalogues};
+use crate::services::{Catalogue, Files, Service, catalogues};
 use crate::spec::LabSpec;
 use crate::truth::{Record, lock};
 
@@ -77,13 +77,14 @@ pub(crate) struct World {
     pub(crate) lives: Vec<Live>,
     pub(crate) users: Catalogue,
     pub(crate) videos: Catalogue,
+    pub(crate) files: Files,
     started: Instant,
 }
 
 impl World {
     pub(crate) fn new(spec: &LabSpec, lives: Vec<Live>) -> Self {
         let (users, videos) = catalogues(spec.seed);
-        World { lives, users, videos, started: Instant::now() }
+        World { lives, users, videos, files: Files::new(spec.seed), started: Instant::now() }
     }
 
     /// Nanoseconds since the start.

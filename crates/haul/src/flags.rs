@@ -15,14 +15,17 @@ use crate::runs;
 #[command(next_help_heading = "Input")]
 pub struct SourceFlags {
     /// The input is comma-separated values
-    #[arg(long, conflicts_with_all = ["tsv", "jsonl"])]
+    #[arg(long, conflicts_with_all = ["tsv", "jsonl", "each"])]
     pub csv: bool,
     /// The input is tab-separated values
-    #[arg(long, conflicts_with = "jsonl")]
+    #[arg(long, conflicts_with_all = ["jsonl", "each"])]
     pub tsv: bool,
     /// The input is one JSON object a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "each")]
     pub jsonl: bool,
+    /// The input is one JSON document, with its records at this path: '.[]', '.data.items[]'
+    #[arg(long, value_name = "PATH")]
+    pub each: Option<String>,
     /// Whether the first line names the columns
     #[arg(long, value_name = "yes|no|auto", value_parser = header_mode)]
     pub csv_header: Option<HeaderMode>,

@@ -22,6 +22,9 @@ pub(crate) struct Mark {
     /// See [`super::csv`]: bytes up to here were once searched for a closing quote in vain.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) searched: u64,
+    /// See [`super::document`]: what is open there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) nest: String,
 }
 
 // serde passes a reference.
@@ -40,6 +43,7 @@ impl Mark {
             open: false,
             columns: Vec::new(),
             searched: 0,
+            nest: String::new(),
         }
     }
 

@@ -234,7 +234,7 @@ impl Reader {
             };
             self.hash.update(&rest[..taken]);
             if let Some(byte) = taken.checked_sub(1).map(|at| rest[at]) {
-                self.mark.open = !matches!(byte, b'\n' | b'\r');
+                self.mark.open = self.splitter.is_lines() && !matches!(byte, b'\n' | b'\r');
             }
             self.mark.offset += taken as u64;
             self.start += taken;
@@ -275,6 +275,7 @@ impl Reader {
         self.mark.line = self.splitter.line();
         self.mark.digest = digest(&self.hash);
         self.mark.searched = self.splitter.searched();
+        self.mark.nest = self.splitter.nest();
         if self.mark.columns.is_empty() {
             self.mark.columns = self.splitter.columns().to_vec();
         }

@@ -1,18 +1,29 @@
-//! JSON Lines: one object a line, each validated completely and kept as it was written.
+//! JSON Lines: one object a line, each validated completely and kept as it was written. Lists of URLs:
+//! each line becomes an object with the member `url`.
 
-use haul_core::cx::hex;
+use haul_core::Fault;
 use haul_core::item::Position;
 use haul_core::limits::LINE_BYTES;
-use haul_core::{Fault, Record};
 use memchr::memchr;
 
+use super::key::RecordKey;
 use super::page::PageBuf;
-use super::split::{Overlong, Split, byte_order_mark, line_end};
-use crate::expr::{Found, JsonErrorKind, Lookup, NotJson, Seg, unescape, utf8};
+use super::split::{Overlong, Split, byte_order_mark, is_url, line_end, push_url, shown};
+use crate::expr::{JsonErrorKind, NotJson, utf8};
 use crate::template::Template;
 
-/// Cuts JSON Lines.
+/// What a line holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Line {
+    /// A JSON object.
+    Object,
+    /// An http(s) URL.
+    Url,
+}
+
+/// Cuts lines.
 pub(crate) struct JsonlSplit {
+    form: Line,
     /// What messages call the source.
     source: String,
     offset: u64,
@@ -20,16 +31,14 @@ pub(crate) struct JsonlSplit {
     /// Bytes of the line at hand that are known to hold no newline.
     looked: usize,
     overlong: Option<Overlong>,
-    key: Option<Template>,
-    /// Finds `id`, the default key.
-    id: Lookup,
+    key: RecordKey,
 }
 
 impl JsonlSplit {
     /// Starts at a byte offset and line.
-    pub(crate) fn new(source: &str, offset: u64, line: u64, key: Option<Template>) -> Self {
-        let id = Lookup::new([&[Seg::Field("id".to_owned())][..]]);
-        JsonlSplit { source: source.to_owned(), offset, line, looked: 0, overlong: None, key, id }
+    pub(crate) fn new(source: &str, form: Line, offset: u64, line: u64, key: Option<Template>) -> Self {
+        let key = RecordKey::new(key);
+        JsonlSplit { form, source: source.to_owned(), offset, line, looked: 0, overlong: None, key }
     }
 
     /// Takes one line; returns its length with terminator, or `None` when it is not all there.
@@ -100,8 +109,12 @@ impl JsonlSplit {
             overlong.reject(page);
             return Ok(());
         }
+        if self.form == Line::Url {
+            self.url(text, page);
+            return Ok(());
+        }
         let column = |e: &NotJson| e.offset + 1 + (line.len() - line.trim_ascii_start().len());
-        let found = match utf8(text).and_then(|()| self.id.find(text)) {
+        let found = match utf8(text).and_then(|()| self.key.find(text)) {
             Ok(found) => found,
             Err(e) if self.line == 1 && text[0] == b'[' && e.kind == JsonErrorKind::Truncated => {
                 // Its last line alone would pass for an object.
@@ -135,7 +148,7 @@ impl JsonlSplit {
         let start = page.bytes().len();
         page.bytes().extend_from_slice(text);
         let end = page.bytes().len();
-        if let Err(reason) = self.write_key(text, &found, page.bytes()) {
+        if let Err(reason) = self.key.write(text, &found, None, page.bytes()) {
             page.bytes().truncate(start);
             page.reject(position, text, reason);
             return Ok(());
@@ -145,6 +158,21 @@ impl JsonlSplit {
         Ok(())
     }
 
+    /// A URL; blank lines have been passed, and `#` begins a comment.
+    fn url(&self, text: &[u8], page: &mut PageBuf) {
+        if text.starts_with(b"#") {
+            return;
+        }
+        let position = self.position();
+        let url = match std::str::from_utf8(text) {
+            Ok(url) if is_url(url) => url,
+            _ => return page.reject(position, text, format!("{} is no http(s) URL", shown(text))),
+        };
+        if let Err(reason) = push_url(position, url, None, self.key.template(), page) {
+            page.reject(position, text, reason);
+        }
+    }
+
     /// A way out when the first line looks like the start of one large document.
     fn document_hint(&self, text: &[u8]) -> &'static str {
         match (self.line, text) {
@@ -152,37 +180,6 @@ impl JsonlSplit {
             (1, [b'{', ..]) => " (an object over many lines? jq -c . FILE makes one object a line)",
             _ => "",
         }
-    }
-
-    /// Writes the key: by the template, else the member `id`, else the hash of the record.
-    fn write_key(&self, text: &[u8], found: &[Found], out: &mut Vec<u8>) -> Result<(), String> {
-        if let Some(template) = &self.key {
-            let record = Record::new(text.to_vec());
-            let key = template.key(&record).map_err(|e| format!("no key: {e}"))?;
-            out.extend_from_slice(&key.0);
-            return Ok(());
-        }
-        if let Some(Found::Value { start, end, .. }) = found.first().copied() {
-            match &text[start..end] {
-                [b'"', b'"'] => {}
-                [b'"', inside @ .., b'"'] if memchr(b'\\', inside).is_none() => {
-                    out.extend_from_slice(inside);
-                    return Ok(());
-                }
-                [b'"', inside @ .., b'"'] => {
-                    out.extend_from_slice(&unescape(inside));
-                    return Ok(());
-                }
-                number @ [b'-' | b'0'..=b'9', ..] => {
-                    out.extend_from_slice(number);
-                    return Ok(());
-                }
-                _ => {}
-            }
-        }
-        let hash = xxhash_rust::xxh3::xxh3_128(text);
-        out.extend_from_slice(hex(&hash.to_be_bytes()).as_bytes());
-        Ok(())
     }
 }
 

@@ -6,10 +6,13 @@
 mod columns;
 mod csv;
 mod cursor;
+mod document;
 mod feed;
 mod jsonl;
+mod key;
 mod layout;
 mod page;
+mod passing;
 mod place;
 mod split;
 
@@ -18,7 +21,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use haul_core::job::{RowFormat, SourceSpec};
+use haul_core::job::{RowFormat, SourceSpec, parse_each};
 use haul_core::source::{Cursor, Fingerprint, Opener, Page, Rereading, Slice, Source};
 use haul_core::{Cx, Fault};
 use xxhash_rust::xxh3::Xxh3;
@@ -30,10 +33,14 @@ use crate::template::Template;
 use columns::Columns;
 use csv::CsvSplit;
 use cursor::{Mark, digest};
+use document::DocumentSplit;
 use feed::{Begin, Feed, Label, hash_prefix};
-use jsonl::JsonlSplit;
+use jsonl::{JsonlSplit, Line};
 use place::{Place, Receiving, StreamReader};
 use split::Split;
+
+/// Where the records of a document stand when nothing is said.
+const EACH: &str = ".[]";
 
 /// Opens a row source: one slice, the whole.
 pub struct RowsOpener {
@@ -90,6 +97,8 @@ impl RowsOpener {
             RowFormat::Csv => "CSV",
             RowFormat::Tsv => "TSV",
             RowFormat::Jsonl => "JSON Lines",
+            RowFormat::Json => "JSON",
+            RowFormat::Urls => "a list of URLs",
         };
         let label = Label { name: name.into(), format };
         let plan = Arc::new(Plan { spec: spec.clone(), place, label, needed: Vec::new() });
@@ -125,8 +134,14 @@ impl Plan {
     fn splitter(&self, mark: &Mark) -> Result<Box<dyn Split>, Fault> {
         let key = self.key()?;
         let delimiter = match self.spec.format {
-            RowFormat::Jsonl => {
-                return Ok(Box::new(JsonlSplit::new(&self.label.name, mark.offset, mark.line, key)));
+            RowFormat::Jsonl | RowFormat::Urls => {
+                let form = if self.spec.format == RowFormat::Urls { Line::Url } else { Line::Object };
+                return Ok(Box::new(JsonlSplit::new(&self.label.name, form, mark.offset, mark.line, key)));
+            }
+            RowFormat::Json => {
+                let each = self.spec.each.as_deref().unwrap_or(EACH);
+                let each = parse_each(each).map_err(|e| Fault::fatal("each", e))?;
+                return Ok(Box::new(DocumentSplit::new(&self.label.name, each, mark, key)));
             }
             RowFormat::Csv => b',',
             RowFormat::Tsv => b'\t',

@@ -4,8 +4,10 @@
 use haul_core::Fault;
 use haul_core::item::Position;
 use haul_core::limits::{LINE_BYTES, REJECTED_BYTES};
+use haul_core::record::{Record, write_json_string};
 
 use super::page::PageBuf;
+use crate::template::Template;
 
 /// Cuts decoded bytes into rows and writes them into pages.
 pub(crate) trait Split: Send {
@@ -21,6 +23,16 @@ pub(crate) trait Split: Send {
     /// Names of the columns, once they are known.
     fn columns(&self) -> &[String] {
         &[]
+    }
+
+    /// True when rows are lines, so that one without a newline may still go on.
+    fn is_lines(&self) -> bool {
+        true
+    }
+
+    /// See [`super::cursor::Mark::nest`].
+    fn nest(&self) -> String {
+        String::new()
     }
 
     /// See [`super::cursor::Mark::searched`].
@@ -83,6 +95,44 @@ impl Overlong {
             .unwrap_or_else(|| format!("the line is {} bytes long, at most {LINE_BYTES} are read", self.len));
         page.reject(self.position, &self.raw, reason);
     }
+}
+
+/// True for what looks like an http(s) URL.
+pub(crate) fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty()) && !text.contains(char::is_whitespace)
+}
+
+/// Adds the record of a URL alone: `{"url": …}`. Its key is that of the template, else `name`, else the
+/// URL itself.
+pub(crate) fn push_url(
+    position: Position,
+    url: &str,
+    name: Option<&[u8]>,
+    template: Option<&Template>,
+    page: &mut PageBuf,
+) -> Result<(), String> {
+    let start = page.bytes().len();
+    page.bytes().extend_from_slice(b"{\"url\":");
+    write_json_string(url, page.bytes());
+    page.bytes().push(b'}');
+    let end = page.bytes().len();
+    match template {
+        Some(template) => {
+            let record = Record::new(page.bytes()[start..].to_vec());
+            match template.key(&record) {
+                Ok(key) => page.bytes().extend_from_slice(&key.0),
+                Err(e) => {
+                    page.bytes().truncate(start);
+                    return Err(format!("no key: {e}"));
+                }
+            }
+        }
+        None => page.bytes().extend_from_slice(name.unwrap_or(url.as_bytes())),
+    }
+    let key = end..page.bytes().len();
+    page.push(position, key, start..end);
+    Ok(())
 }
 
 /// A value as a message shows it: in quotes, shortened, nothing unprintable.

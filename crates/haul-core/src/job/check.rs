@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
+use super::each::parse_each;
 use super::{HeaderMode, Job, RowFormat, StepKind, StepSpec};
 use crate::limits;
 use crate::secret::SecretFrom;
@@ -67,16 +68,27 @@ fn source(job: &Job, found: &mut Found) {
     let source = &job.source;
     let at = format!("source.{}", source.format.as_str());
     location(&source.location, &at, found);
-    if source.format == RowFormat::Jsonl {
+    let rows = match source.format {
+        RowFormat::Csv | RowFormat::Tsv => None,
+        RowFormat::Jsonl => Some("JSON Lines have"),
+        RowFormat::Json => Some("a JSON document has"),
+        RowFormat::Urls => Some("a list of URLs has"),
+    };
+    if let Some(rows) = rows {
         if !source.columns.is_empty() {
-            found.add(
-                "source.columns",
-                "JSON Lines have no columns",
-                "leave columns out, or read the source as csv or tsv",
-            );
+            let hint = "leave columns out, or read the source as csv or tsv";
+            found.add("source.columns", format!("{rows} no columns"), hint);
         }
         if source.header != HeaderMode::Auto {
-            found.add("source.header", "JSON Lines have no header", "leave header out");
+            found.add("source.header", format!("{rows} no header"), "leave header out");
+        }
+    }
+    if let Some(each) = &source.each {
+        if source.format != RowFormat::Json {
+            let hint = "leave each out, or read the source as json";
+            found.add("source.each", "only a JSON document is looked into", hint);
+        } else if let Err(message) = parse_each(each) {
+            found.add("source.each", message, "write it like each = \".items[]\"");
         }
     }
     let mut names = BTreeSet::new();

@@ -7,6 +7,7 @@
 mod batch;
 mod check;
 mod diagnose;
+mod each;
 mod freeze;
 mod identity;
 mod parse;
@@ -23,6 +24,7 @@ use crate::secret::SecretSpec;
 pub use batch::{BatchFormat, BatchSpec};
 pub use check::{Problem, check, is_secret_header};
 pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
+pub use each::{EachStep, parse_each};
 pub use freeze::freeze;
 pub use identity::{Identity, what_differs};
 pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
@@ -64,6 +66,10 @@ pub enum RowFormat {
     Tsv,
     /// One JSON object a line.
     Jsonl,
+    /// Records within one JSON document, wherever they stand in it.
+    Json,
+    /// One http(s) URL a line.
+    Urls,
 }
 
 impl RowFormat {
@@ -73,6 +79,8 @@ impl RowFormat {
             RowFormat::Csv => "csv",
             RowFormat::Tsv => "tsv",
             RowFormat::Jsonl => "jsonl",
+            RowFormat::Json => "json",
+            RowFormat::Urls => "urls",
         }
     }
 }
@@ -166,7 +174,10 @@ pub struct SourceSpec {
     pub header: HeaderMode,
     /// Declared columns; CSV and TSV only. Empty: named by the header, all text.
     pub columns: Vec<Column>,
-    /// Template of the key: `{user_id},{video_id}`. None: the whole record's text (CSV: the line).
+    /// Where the records of a document stand; JSON only. None: `.[]`.
+    pub each: Option<String>,
+    /// Template of the key: `{user_id},{video_id}`. None: the whole record's text (CSV: the line; a
+    /// document: the name of the member, else `id`; a list of URLs: the URL).
     pub key: Option<String>,
     /// What to do with bad input.
     pub on_invalid: OnInvalid,
@@ -184,6 +195,7 @@ impl SourceSpec {
             location: location.into(),
             header: HeaderMode::default(),
             columns: Vec::new(),
+            each: None,
             key: None,
             on_invalid: OnInvalid::default(),
             if_changed: None,

@@ -80,6 +80,7 @@ fn source(job: &Job, filter: Option<&str>) -> Section {
     if !source.columns.is_empty() {
         s.line("columns", list(source.columns.iter().map(column)));
     }
+    s.text("each", source.each.as_deref());
     s.text("key", source.key.as_deref());
     s.text("where", filter);
     if source.on_invalid == OnInvalid::Stop {

@@ -83,7 +83,7 @@ filter = ".y"
         r#"
 job.toml:2:12: delivery cannot be "atmost-once" (did you mean "at-most-once"? it is one of "at-least-once", "at-most-once")
 job.toml:5:12: "user_id:integer" has no known type: write NAME:TYPE with one of str, int, float, bool, json
-job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, header, columns, key, on_invalid, if_changed, limit, where)
+job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, json, urls, header, columns, each, key, on_invalid, if_changed, limit, where)
 job.toml:8:7: a service's URL starts with http:// or https://
 job.toml:9:8: there is no secret "idx" (add [secret.idx] with header and env)
 job.toml:15:7: there is no service "user" (did you mean {users}?)
@@ -138,7 +138,7 @@ fn secrets_in_the_open_are_refused_and_not_repeated() {
 fn a_job_needs_a_source_and_something_to_do() {
     expect(
         "haul = 1\n",
-        "job.toml:1:1: the job has no source (add [source] with csv, tsv or jsonl = \"FILE\")",
+        "job.toml:1:1: the job has no source (add [source] with csv, tsv, jsonl, json or urls = \"FILE\")",
     );
     expect(
         "haul = 1\n[source]\ncsv = \"a\"\n",
@@ -147,7 +147,7 @@ fn a_job_needs_a_source_and_something_to_do() {
     expect(
         "haul = 1\n[source]\ncsv = \"a\"\njsonl = \"b\"\n[output]\n",
         r#"
-job.toml:4:9: there is csv already: only one of csv, tsv, jsonl
+job.toml:4:9: there is csv already: only one of csv, tsv, jsonl, json, urls
 job.toml:5:1: it does not say what to read or write (add exactly one of jsonl, csv, such as jsonl = "FILE")
 "#,
     );

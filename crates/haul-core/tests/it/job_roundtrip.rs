@@ -45,7 +45,13 @@ fn source() -> impl Strategy<Value = SourceSpec> {
     let changed =
         prop::option::of(prop::sample::select(vec![IfChanged::SkipDone, IfChanged::All, IfChanged::Stop]));
     (
-        prop::sample::select(vec![RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl]),
+        prop::sample::select(vec![
+            RowFormat::Csv,
+            RowFormat::Tsv,
+            RowFormat::Jsonl,
+            RowFormat::Json,
+            RowFormat::Urls,
+        ]),
         "[a-z./ä\"]{1,10}[a-z]",
         prop::sample::select(vec![HeaderMode::Auto, HeaderMode::Yes, HeaderMode::No]),
         columns,
@@ -55,12 +61,14 @@ fn source() -> impl Strategy<Value = SourceSpec> {
         prop::option::of(1..=i64::MAX as u64),
     )
         .prop_map(|(format, location, header, columns, key, stop, if_changed, limit)| {
-            let rows = format != RowFormat::Jsonl;
+            let rows = matches!(format, RowFormat::Csv | RowFormat::Tsv);
+            let each = (format == RowFormat::Json && stop).then(|| ".\"a \\\"b\"[].c[]".to_owned());
             SourceSpec {
                 format,
                 location,
                 header: if rows { header } else { HeaderMode::Auto },
                 columns: if rows { columns } else { Vec::new() },
+                each,
                 key,
                 on_invalid: if stop { OnInvalid::Stop } else { OnInvalid::Skip },
                 if_changed,

@@ -1,12 +1,14 @@
 //! Inputs: streams that follow from a seed, in constant memory.
 
 mod ids;
+mod manifest;
 mod pairs;
 mod scores;
 
 use std::io::{self, Write};
 
 pub use ids::Ids;
+pub use manifest::{Form, Manifest};
 pub use pairs::Pairs;
 pub use scores::{Flaw, Order, Scores};
 
@@ -15,7 +17,7 @@ use crate::limits;
 /// What was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Written {
-    /// Lines, a header not counted.
+    /// Lines, a header not counted; of a document its records.
     pub lines: u64,
     /// Of these, lines that are invalid on purpose.
     pub bad: u64,
@@ -60,11 +62,16 @@ impl<'a> Lines<'a> {
         self.block.extend_from_slice(self.number.format(n).as_bytes());
     }
 
+    /// Ends a record of a document.
+    fn part(&mut self) -> io::Result<()> {
+        self.written.lines += 1;
+        if self.block.len() >= limits::BLOCK_BYTES { self.flush() } else { Ok(()) }
+    }
+
     /// Ends a line.
     fn end(&mut self) -> io::Result<()> {
         self.block.push(b'\n');
-        self.written.lines += 1;
-        if self.block.len() >= limits::BLOCK_BYTES { self.flush() } else { Ok(()) }
+        self.part()
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod catalogue;
+mod files;
 mod index;
 mod users;
 mod videos;
@@ -9,6 +10,8 @@ mod videos;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use catalogue::Catalogue;
+pub use files::FileKind;
+pub(crate) use files::{Files, Part, kind as file_kind};
 pub(crate) use index::pair;
 
 use crate::http::{Head, Request};
@@ -25,11 +28,13 @@ pub enum Service {
     Videos,
     /// `POST /index`
     Index,
+    /// `GET /files/ID-SIZE.EXT`
+    Files,
 }
 
 impl Service {
     /// All of them, in the order of their default ports.
-    pub const ALL: [Service; 3] = [Service::Users, Service::Videos, Service::Index];
+    pub const ALL: [Service; 4] = [Service::Users, Service::Videos, Service::Index, Service::Files];
 
     /// The word of the command line, in URLs and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +42,7 @@ impl Service {
             Service::Users => "users",
             Service::Videos => "videos",
             Service::Index => "index",
+            Service::Files => "files",
         }
     }
 
@@ -54,6 +60,7 @@ impl Service {
             Service::Users => 0,
             Service::Videos => 1,
             Service::Index => 2,
+            Service::Files => 4,
         }
     }
 }
@@ -70,19 +77,22 @@ pub(crate) struct Written {
     pub(crate) body: usize,
 }
 
-/// Does what the request asks for and appends the reply.
+/// Does what the request asks for and appends the reply. Of a file only the head is appended: what
+/// follows it is returned.
 pub(crate) fn answer(
     world: &World,
     live: &Live,
     script: &Script,
     request: &Request<'_>,
     out: &mut Vec<u8>,
-) -> Written {
-    match live.service {
+) -> (Written, Option<Part>) {
+    let written = match live.service {
         Service::Users => users::answer(world, live, script, request, out),
         Service::Videos => videos::answer(world, live, script, request, out),
         Service::Index => index::answer(world, live, script, request, out),
-    }
+        Service::Files => return files::answer(world, live, script, request, out),
+    };
+    (written, None)
 }
 
 /// Answers `GET {prefix}ID` from a catalogue: what users and videos share.

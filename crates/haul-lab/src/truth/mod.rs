@@ -185,6 +185,11 @@ impl Record {
         }
     }
 
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.counters.requests.load(Relaxed)
+    }
+
     pub(crate) fn connected(&self) {
         self.counters.connections.fetch_add(1, Relaxed);
     }

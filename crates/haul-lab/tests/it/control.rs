@@ -101,7 +101,7 @@ fn a_stopped_lab_frees_its_ports() {
 #[test]
 fn the_line_to_paste_names_what_is_there() {
     let lab = Lab::start(&LabSpec::enrich()).unwrap();
-    let [users, videos, index] = Service::ALL.map(|s| lab.url(s));
+    let [users, videos, index] = [Service::Users, Service::Videos, Service::Index].map(|s| lab.url(s));
     let want = format!(
         "haul enrich pairs.csv --columns user_id:int,video_id:int --lookup user={users}/users/{{user_id}} --take user=.data \
          --lookup video={videos}/videos/{{video_id}} --take video=.data --post {index}/index"

@@ -5,6 +5,7 @@
 mod client;
 mod control;
 mod faults;
+mod files;
 mod generate;
 mod protocol;
 mod truth;

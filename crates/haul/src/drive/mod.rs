@@ -316,7 +316,7 @@ impl Outcome<'_> {
         let Job { source, steps, .. } = self.job;
         let filters = steps.iter().any(|s| matches!(s.kind, StepKind::Filter { .. }));
         filters
-            && source.format != RowFormat::Jsonl
+            && matches!(source.format, RowFormat::Csv | RowFormat::Tsv)
             && source.columns.iter().all(|c| c.kind == ColumnType::Str)
     }
 

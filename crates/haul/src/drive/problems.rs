@@ -65,7 +65,7 @@ impl Problem {
 fn status_of(what: &str) -> u8 {
     let key = what.split_once('.').filter(|(section, _)| matches!(*section, "source" | "output"));
     match key {
-        Some((_, "csv" | "tsv" | "jsonl")) => exit::NO_START,
+        Some((_, "csv" | "tsv" | "jsonl" | "json" | "urls")) => exit::NO_START,
         _ => exit::USAGE,
     }
 }

@@ -13,6 +13,7 @@ pub fn source(input: &str, flags: &SourceFlags, places: &mut Places) -> SourceSp
         (true, ..) => RowFormat::Csv,
         (_, true, _) => RowFormat::Tsv,
         (.., true) => RowFormat::Jsonl,
+        _ if flags.each.is_some() => RowFormat::Json,
         _ => format_of(input).unwrap_or(RowFormat::Csv),
     };
     places.note(format!("source.{}", format.as_str()), Place::Argument(input.to_owned()));
@@ -23,12 +24,16 @@ pub fn source(input: &str, flags: &SourceFlags, places: &mut Places) -> SourceSp
     if !flags.columns.is_empty() {
         places.note("source.columns", Place::Argument("--columns".to_owned()));
     }
+    if let Some(each) = &flags.each {
+        places.note("source.each", Place::Argument(format!("--each {each}")));
+    }
     if let Some(key) = &flags.key {
         places.note("source.key", Place::Argument(format!("--key {key}")));
     }
     SourceSpec {
         header: flags.csv_header.unwrap_or_default(),
         columns: flags.columns.clone(),
+        each: flags.each.clone(),
         key: flags.key.clone(),
         ..SourceSpec::new(format, input)
     }

@@ -30,10 +30,11 @@ pub struct LabArgs {
 /// Everything but generators.
 #[derive(Args, Debug)]
 struct ServeArgs {
-    /// Services to play: users, videos, index
+    /// Services to play: users, videos, index, files
     #[arg(value_name = "SERVICE", value_delimiter = ',', required = true)]
     services: Vec<String>,
-    /// First port: users at it, videos and index at the next two; 0 takes any free ones
+    /// First port: users at it, videos and index at the next two, files at the fourth after it; 0 takes
+    /// any free ones
     #[arg(long, value_name = "BASE", default_value_t = 8000)]
     port: u16,
     /// Address to listen at
@@ -86,6 +87,18 @@ struct ScriptArgs {
     /// Share of documents that the index refuses
     #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
     refuse_rate: Vec<PerService<f64>>,
+    /// Files: share of ids that give something else with status 200: HTML, JSON, another type, nothing
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    wrong_rate: Vec<PerService<f64>>,
+    /// Files: share of ids that have moved
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    redirect_rate: Vec<PerService<f64>>,
+    /// Files: share of requests answered with 10 KB/s
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    slow_rate: Vec<PerService<f64>>,
+    /// Files: do not understand ranges
+    #[arg(long)]
+    no_ranges: bool,
     /// Service time, as 20ms
     #[arg(long, value_name = "TIME", value_parser = per_service::millis)]
     latency: Vec<PerService<f64>>,
@@ -121,7 +134,7 @@ struct ScriptArgs {
 /// Inputs for the workloads.
 #[derive(Subcommand, Debug)]
 enum Generate {
-    /// Write an input to standard output: pairs, scores, ids
+    /// Write an input to standard output: pairs, scores, ids, manifest
     #[command(subcommand)]
     Gen(generate::Kind),
 }

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod delimited;
+mod document;
 mod jsonl;
 mod place;
 mod resume;
@@ -67,6 +68,7 @@ fn csv(location: &Path) -> SourceSpec {
         location: location.to_str().unwrap().to_owned(),
         header: HeaderMode::Auto,
         columns: Vec::new(),
+        each: None,
         key: None,
         on_invalid: OnInvalid::Skip,
         if_changed: None,

@@ -166,7 +166,7 @@ fn read_job(table: &Table, name: &str, places: &Places, out: &mut Vec<Diagnostic
         None if top.node("source").is_none() => {
             out.push(
                 Diagnostic::new("the job has no source", Place::File(0..0))
-                    .with_hint("add [source] with csv, tsv or jsonl = \"FILE\""),
+                    .with_hint("add [source] with csv, tsv, jsonl, json or urls = \"FILE\""),
             );
             None
         }

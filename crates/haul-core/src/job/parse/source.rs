@@ -5,6 +5,10 @@ use super::tree::{Node, Table, Value};
 use crate::job::diagnose::{Diagnostic, Place, nearest};
 use crate::job::{Column, ColumnType, HeaderMode, IfChanged, OnInvalid, RowFormat, SourceSpec};
 
+/// How rows may be written.
+const INPUTS: [RowFormat; 5] =
+    [RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl, RowFormat::Json, RowFormat::Urls];
+
 /// The source, and the expression of its `where`.
 pub(super) fn read(
     table: &Table,
@@ -12,10 +16,11 @@ pub(super) fn read(
     out: &mut Vec<Diagnostic>,
 ) -> Option<(SourceSpec, Option<String>)> {
     let mut r = Reader::new(table, "[source]", place);
-    let location = location(&mut r, &[RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl], out);
+    let location = location(&mut r, &INPUTS, out);
     let header = [("auto", HeaderMode::Auto), ("yes", HeaderMode::Yes), ("no", HeaderMode::No)];
     let header = r.take("header", out, |n| reader::word(n, &header)).unwrap_or_default();
     let columns = r.take("columns", out, columns).unwrap_or_default();
+    let each = r.take("each", out, reader::text);
     let key = r.take("key", out, reader::text);
     let invalid = [("skip", OnInvalid::Skip), ("stop", OnInvalid::Stop)];
     let on_invalid = r.take("on_invalid", out, |n| reader::word(n, &invalid)).unwrap_or_default();
@@ -25,7 +30,7 @@ pub(super) fn read(
     let filter = r.take("where", out, reader::text);
     r.finish(out);
     let (format, location) = location?;
-    let spec = SourceSpec { format, location, header, columns, key, on_invalid, if_changed, limit };
+    let spec = SourceSpec { format, location, header, columns, each, key, on_invalid, if_changed, limit };
     Some((spec, filter))
 }
 

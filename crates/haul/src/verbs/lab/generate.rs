@@ -1,9 +1,10 @@
 //! Inputs to standard output.
 
 use std::io::{self, ErrorKind, Write};
+use std::ops::RangeInclusive;
 
 use clap::{Args, Subcommand, ValueEnum};
-use haul_lab::generate::{Flaw, GenerateError, Ids, Order, Pairs, Scores, Written};
+use haul_lab::generate::{Flaw, Form, GenerateError, Ids, Manifest, Order, Pairs, Scores, Written};
 
 const USAGE: u8 = 64;
 
@@ -58,6 +59,44 @@ pub(super) enum Kind {
         #[arg(long)]
         plain: bool,
     },
+    /// A manifest of files of `haul lab files`, for `haul get`
+    Manifest {
+        #[command(flatten)]
+        shared: Shared,
+        /// Where the files are
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8004")]
+        url: String,
+        /// How it is written
+        #[arg(long, value_enum, default_value_t = ManifestForm::Object)]
+        form: ManifestForm,
+        /// Bytes of the mp4s, as 5M..20M
+        #[arg(long, value_name = "MIN..MAX", value_parser = sizes, default_value = "20k..200k")]
+        video: RangeInclusive<u64>,
+        /// Bytes of the pngs
+        #[arg(long, value_name = "MIN..MAX", value_parser = sizes, default_value = "5k..20k")]
+        image: RangeInclusive<u64>,
+    },
+}
+
+/// See [`Form`].
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum ManifestForm {
+    /// One object of records
+    Object,
+    /// One array of records
+    Array,
+    /// One record a line
+    Lines,
+    /// id,title,mp4,png
+    Csv,
+    /// One URL a line
+    Urls,
+}
+
+/// Reads `20k..200k`.
+fn sizes(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    Ok(count(from)?..=count(to)?)
 }
 
 /// What all generators take.
@@ -154,6 +193,17 @@ fn write(kind: &Kind) -> (Result<Written, GenerateError>, bool) {
             let size = usize::try_from(*size).unwrap_or(usize::MAX);
             let bad = bad.map(|line| (line, flaw));
             (Scores { count: c.count, seed: c.seed, size, order, bad }.write_to(out), c.quiet)
+        }
+        Kind::Manifest { shared: c, url, form, video, image } => {
+            let form = match form {
+                ManifestForm::Object => Form::Object,
+                ManifestForm::Array => Form::Array,
+                ManifestForm::Lines => Form::Lines,
+                ManifestForm::Csv => Form::Csv,
+                ManifestForm::Urls => Form::Urls,
+            };
+            let (url, video, image) = (url.clone(), video.clone(), image.clone());
+            (Manifest { count: c.count, seed: c.seed, url, form, video, image }.write_to(out), c.quiet)
         }
         Kind::Ids { shared: c, distinct, zipf, plain } => {
             let (distinct, zipf, plain) = (*distinct, *zipf, *plain);

@@ -41,8 +41,8 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
     let services: Result<Vec<Service>, String> =
         args.services.iter().map(|word| Service::from_word(word)).collect();
     let services = services?;
-    if args.port > u16::MAX - 2 {
-        return Err(format!("--port {}: the services need it and the next two", args.port));
+    if args.port > u16::MAX - 4 {
+        return Err(format!("--port {}: the services need it and the next four", args.port));
     }
     let mut spec = LabSpec::new(&services).ports_from(args.port).seed(args.seed).threads(args.threads);
     spec.host = args.host;
@@ -52,7 +52,7 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
 
 fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     type Shares<'a> = (&'a [PerService<f64>], fn(&mut Script, &f64));
-    let numbers: [Shares<'_>; 10] = [
+    let numbers: [Shares<'_>; 13] = [
         (&args.error_rate, |s, v| s.error_rate = *v),
         (&args.drop_rate, |s, v| s.drop_rate = *v),
         (&args.reply_loss, |s, v| s.reply_loss = *v),
@@ -61,6 +61,9 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
         (&args.hang_rate, |s, v| s.hang_rate = *v),
         (&args.missing_rate, |s, v| s.missing_rate = *v),
         (&args.refuse_rate, |s, v| s.refuse_rate = *v),
+        (&args.wrong_rate, |s, v| s.wrong_rate = *v),
+        (&args.redirect_rate, |s, v| s.redirect_rate = *v),
+        (&args.slow_rate, |s, v| s.slow_rate = *v),
         (&args.latency, |s, v| s.latency_ms = *v),
         (&args.jitter, |s, v| s.jitter_ms = *v),
     ];
@@ -86,6 +89,7 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     apply_windows(spec, &args.down);
     for s in &mut spec.services {
         (s.script.gzip, s.script.rate_headers) = (args.gzip, args.rate_headers);
+        s.script.no_ranges = args.no_ranges;
     }
     Ok(())
 }
@@ -94,6 +98,10 @@ fn opening(lab: &Lab) -> String {
     let mut text = String::new();
     for service in lab.services() {
         text.push_str(&format!("{:<8}{}\n", service.as_str(), lab.url(service)));
+    }
+    if lab.services().contains(&Service::Files) {
+        let url = lab.url(Service::Files);
+        text.push_str(&format!("\nhaul lab gen manifest -c 50 --url {url} > contents.json\n"));
     }
     if let Some(line) = lab.line("pairs.csv") {
         text.push_str(&format!("\nhaul lab gen pairs -c 100000 > pairs.csv\n{line}\n"));
@@ -135,7 +143,11 @@ fn summary(t: &Truth) -> String {
         t.max_in_flight,
         t.busiest_second,
     );
-    let what = if t.service == Service::Index { "pairs" } else { "ids" };
+    let what = match t.service {
+        Service::Index => "pairs",
+        Service::Files => "files",
+        _ => "ids",
+    };
     let parts = [
         (t.unique, what),
         (t.repeated, "repeated"),
