@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_core::job::{self, Concurrency, Job, LimitsSpec, OutputSpec, ServiceSpec, StepKind, StepSpec};
+use haul_core::job::{self, Job, LimitsSpec, OutputSpec, ServiceSpec, StepKind, StepSpec};
 use haul_core::lane::{LanePolicy, Origin};
 use haul_core::{Effect, Fault, Opener, Step};
 
@@ -229,7 +229,7 @@ impl<'j> Steps<'j> {
         match self.lanes.iter_mut().find(|(known, _)| *known == origin) {
             None => self.lanes.push((origin, new)),
             Some((_, known)) => {
-                known.concurrency = known.concurrency.min(new.concurrency);
+                known.concurrency = known.concurrency.stricter(new.concurrency);
                 known.rate = match (known.rate, new.rate) {
                     (Some(a), Some(b)) => Some(if a.interval() >= b.interval() { a } else { b }),
                     (a, b) => a.or(b),
@@ -358,12 +358,9 @@ impl<'j> Steps<'j> {
 
 /// The pace of a service: its own, else the job's.
 fn policy(service: Option<&ServiceSpec>, limits: &LimitsSpec) -> LanePolicy {
-    let concurrency = service.and_then(|s| s.concurrency).unwrap_or(limits.concurrency);
     LanePolicy {
         rate: service.and_then(|s| s.rate).or(limits.rate),
-        concurrency: match concurrency {
-            Concurrency::Fixed(n) => n,
-        },
+        concurrency: service.and_then(|s| s.concurrency).unwrap_or(limits.concurrency),
     }
 }
 

@@ -165,5 +165,5 @@ pub struct LanePolicy {
     /// Ceiling of the rate.
     pub rate: Option<crate::pace::Rate>,
     /// Requests in flight.
-    pub concurrency: u32,
+    pub concurrency: crate::pace::Concurrency,
 }

@@ -75,8 +75,10 @@ pub const CONTROL_PEERS: usize = 32;
 pub const PERMIT_HOLD: Duration = Duration::from_secs(1);
 /// Attempts at an item that a service answers with 401 or 403 while it answers others.
 pub const DENIED_ATTEMPTS: u32 = 4;
-/// Requests in flight to one service when nothing is said.
-pub const CONCURRENCY_DEFAULT: u32 = 32;
+/// Items in work at least, unless a number is said: they also wait for commits, which take no permit.
+pub const WORKERS_LEAST: usize = 32;
+/// Items in work at most, unless a larger number is said: as many as the window holds.
+pub const WORKERS: usize = WINDOW_ITEMS;
 /// Most requests in flight to one service that can be asked for: one address has 65,535 ports.
 pub const CONCURRENCY_MAX: u32 = 65_535;
 /// Share of requests that may be retries before further ones are delayed.

@@ -1,209 +1,31 @@
 //! The lanes of a run: permits, slots, pauses and the breaker of each service.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use haul_core::lane::{LanePolicy, Sign};
+use haul_core::ledger::LaneNote;
+use haul_core::pace::breaker::{LONGEST_GAP, Turn};
+use haul_core::{Clock, Fault, LaneId, Moment, Origin, Verdict, limits};
+use tokio::sync::{Notify, watch};
+
+pub(crate) use tune::Changed;
+use tune::Policies;
+
+use crate::gate::Gate;
+use crate::meter::Latency;
+use crate::view::LaneView;
+
+mod lane;
+mod step;
 mod tune;
 mod words;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use haul_core::lane::{LaneEnd, LanePolicy, Saved, Sign};
-use haul_core::ledger::LaneNote;
-use haul_core::pace::breaker::{LONGEST_GAP, Turn};
-use haul_core::pace::{Admit, Breaker, Gcra};
-use haul_core::{Clock, Fault, LaneId, Lanes, Moment, Origin, Permit, Verdict, limits};
-use tokio::sync::{Notify, Semaphore, watch};
-
-pub(crate) use self::tune::Changed;
-use self::tune::Policies;
-use self::words::{reason, spoken};
-use crate::gate::Gate;
-use crate::meter::{Latency, Meter};
-use crate::view::LaneView;
-
-/// One scheme + host + port + credential.
-struct Lane {
-    name: Arc<str>,
-    /// The word messages use for its credential; empty for none.
-    credential: Arc<str>,
-    /// Named by the job; the others were named by items.
-    known: bool,
-    permits: Semaphore,
-    /// The breaker closed: whoever waits for it may go on.
-    closed: Notify,
-    state: Mutex<State>,
-}
-
-struct State {
-    policy: LanePolicy,
-    gcra: Option<Gcra>,
-    held_until: Moment,
-    breaker: Breaker,
-    in_flight: u32,
-    /// Permits to be withdrawn when they come back, since the limit was lowered.
-    owed: u32,
-    requests: u64,
-    throttled: u64,
-    /// What it last failed with.
-    why: Option<Fault>,
-    /// Status of the last refusal of access; `None` when it was not to be trusted.
-    denied: Option<u16>,
-}
-
-impl State {
-    /// Tells the breaker how a request ended.
-    fn tell_breaker(&mut self, v: &Verdict, known: bool, tail: bool, now: Moment) -> Turn {
-        if v.sign == Sign::Denied {
-            self.denied = v.status;
-        }
-        let sign = if v.sign == Sign::Denied && self.is_items_doing(tail) { Sign::Answered } else { v.sign };
-        match sign {
-            Sign::Answered => self.breaker.on(sign, now),
-            _ if !self.has_breaker(known) => Turn::Same,
-            Sign::Denied if self.denied == Some(FORBIDDEN) => self.breaker.on_forbidden(now),
-            _ => self.breaker.on(sign, now),
-        }
-    }
-
-    /// Whether a refusal of access speaks of items rather than of the service: it was answered before,
-    /// all that is left has been tried before, and it is no matter of credentials (401).
-    fn is_items_doing(&self, tail: bool) -> bool {
-        tail && self.breaker.has_answered() && self.denied == Some(FORBIDDEN)
-    }
-
-    /// A host that an item names may not exist at all: it is not waited for until it has answered.
-    fn has_breaker(&self, known: bool) -> bool {
-        known || self.breaker.has_answered()
-    }
-}
-
-impl Lane {
-    fn new(origin: &Origin, policy: LanePolicy, known: bool) -> Self {
-        Lane {
-            name: origin.to_string().into(),
-            credential: origin.credential.clone(),
-            known,
-            permits: Semaphore::new(policy.concurrency.max(1) as usize),
-            closed: Notify::new(),
-            state: Mutex::new(State {
-                policy,
-                gcra: policy.rate.map(Gcra::new),
-                held_until: Moment(0),
-                breaker: Breaker::default(),
-                in_flight: 0,
-                owed: 0,
-                requests: 0,
-                throttled: 0,
-                why: None,
-                denied: None,
-            }),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// With a permit in hand: the moment to send at, or when to ask again without it.
-    fn slot(&self, now: Moment) -> Slot {
-        let mut s = self.state();
-        if s.has_breaker(self.known)
-            && let Admit::Wait(until) = s.breaker.admit(now)
-        {
-            return Slot::Later(until);
-        }
-        let from = s.held_until.max(now);
-        let next = s.gcra.as_ref().map_or(from, |g| g.peek(from));
-        if next > now + limits::PERMIT_HOLD {
-            s.breaker.cancelled();
-            return Slot::Later(next);
-        }
-        let at = s.gcra.as_mut().map_or(next, |g| g.reserve(from));
-        s.in_flight += 1;
-        s.requests += 1;
-        Slot::At(at)
-    }
-
-    /// Since when the lane waits as a whole, and what is said of it.
-    fn refusal(&self) -> Option<(Moment, String)> {
-        let s = self.state();
-        let (since, sign) = s.breaker.open_since()?;
-        let why = s.why.as_ref();
-        let says = match sign {
-            Sign::Unreachable => match why.map(reason) {
-                Some(reason) => format!("cannot be reached ({reason})"),
-                None => "cannot be reached".to_owned(),
-            },
-            Sign::Lost => "loses every request".to_owned(),
-            Sign::Throttled => "refuses everything (429 or 503)".to_owned(),
-            Sign::Denied => match (s.denied, why) {
-                (None, Some(why)) => format!("cannot be trusted ({})", reason(why)),
-                (Some(FORBIDDEN), _) => {
-                    "refuses access to everything (403; if that is meant: --on 403=fail)".to_owned()
-                }
-                _ if self.credential.is_empty() => "refuses access".to_owned(),
-                _ => format!("refuses the credentials ({}), which are read again", self.credential),
-            },
-            Sign::Answered | Sign::Erred => "does not answer".to_owned(),
-        };
-        Some((since, says))
-    }
-
-    /// Why a run cannot start: the service refused from the very first request on.
-    fn hopeless(&self) -> Fault {
-        let name = &self.name;
-        let s = self.state();
-        let denied = s.denied.map_or(String::new(), |status| format!(" with {status}"));
-        let fault = match (&s.why, s.breaker.last_sign()) {
-            (Some(why), Some(Sign::Denied)) if s.denied.is_none() => Fault::fatal("untrusted", why.message()),
-            (_, Some(Sign::Denied)) if self.credential.is_empty() => Fault::fatal(
-                "denied",
-                format!(
-                    "{name} refuses access{denied}, and no credentials were given: add -H 'Authorization: …'"
-                ),
-            ),
-            (_, Some(Sign::Denied)) => Fault::fatal(
-                "denied",
-                format!(
-                    "{name} refuses the credentials ({}){denied}: correct what the secret refers to, then run the same command again",
-                    self.credential
-                ),
-            ),
-            (why, _) => {
-                let reason = why.as_ref().map_or(String::new(), |why| format!(" ({})", reason(why)));
-                Fault::fatal(
-                    "connect",
-                    format!(
-                        "{name} cannot be reached{reason}: nothing answered since the start; is the address right?"
-                    ),
-                )
-            }
-        };
-        fault.with_origin(name.clone())
-    }
-
-    fn view(&self) -> LaneView {
-        let s = self.state();
-        LaneView {
-            name: self.name.to_string(),
-            in_flight: s.in_flight,
-            limit: s.policy.concurrency,
-            rate: s.policy.rate.map(|r| 1.0 / r.interval().as_secs_f64()),
-            requests: s.requests,
-            throttled: s.throttled,
-        }
-    }
-}
-
-/// The service knows who asks, and refuses; it may mean this item, or everything.
-const FORBIDDEN: u16 = 403;
-
-enum Slot {
-    At(Moment),
-    Later(Moment),
-}
+use lane::{Lane, Slot};
+pub(crate) use step::StepLanes;
+use words::spoken;
 
 /// All lanes of a run.
 pub(crate) struct LaneSet {
@@ -215,6 +37,8 @@ pub(crate) struct LaneSet {
     alarm: watch::Sender<Option<Fault>>,
     /// Only items are left that have been tried before.
     tail: AtomicBool,
+    /// A limit changed, or there is a new lane.
+    moved: Notify,
     notes: Mutex<Vec<LaneNote>>,
     interval: Mutex<Interval>,
     pub(crate) gate: Gate,
@@ -241,6 +65,7 @@ impl LaneSet {
             policies: Mutex::new(Policies { known: policies, fallback }),
             alarm: watch::Sender::new(None),
             tail: AtomicBool::new(false),
+            moved: Notify::new(),
             notes: Mutex::default(),
             interval: Mutex::new(Interval { requests: 0, wire_in: 0, wire_out: 0, latency: Latency::new() }),
             gate: Gate::default(),
@@ -270,17 +95,17 @@ impl LaneSet {
         let id = LaneId(lanes.len() as u32);
         lanes.push(Arc::new(Lane::new(origin, policy, known)));
         by_origin.insert(origin.clone(), id);
+        self.moved.notify_one();
         id
     }
 
     async fn enter(&self, id: LaneId) -> Moment {
         let Some(lane) = self.get(id) else { return self.clock.now() };
         loop {
-            // Most of the time there is one: that costs no place in the line.
-            let permit = match lane.permits.try_acquire() {
-                Ok(permit) => Ok(permit),
-                Err(_) => lane.permits.acquire().await,
-            };
+            lane.take().await;
+            // From here on the permit is given back by `end`; until then by this, also when we are
+            // cancelled.
+            let mut permit = Held { lane: Some(&lane), granted: false };
             if self.gate.is_shut() {
                 drop(permit);
                 self.gate.pass().await;
@@ -289,16 +114,12 @@ impl LaneSet {
             let closed = lane.closed.notified();
             let now = self.clock.now();
             match lane.slot(now) {
+                Slot::Now => return permit.sent(now),
                 Slot::At(at) => {
-                    // From here on the permit is given back by `end`, also when we are cancelled.
-                    let guard = Entered { set: self, id, armed: true };
-                    if let Ok(permit) = permit {
-                        permit.forget();
+                    permit.granted = true;
+                    if let Some(sent) = self.await_slot(&lane, at).await {
+                        return permit.sent(sent);
                     }
-                    if at > now {
-                        self.clock.sleep_until(at).await;
-                    }
-                    return guard.granted(at);
                 }
                 Slot::Later(until) => {
                     drop(permit);
@@ -313,36 +134,30 @@ impl LaneSet {
         }
     }
 
+    /// Sends at the moment of a slot, or soon after; `None` when it has to begin anew.
+    async fn await_slot(&self, lane: &Lane, mut at: Moment) -> Option<Moment> {
+        loop {
+            self.clock.sleep_until(at).await;
+            // Under a paused clock nothing is ever late.
+            let now = self.clock.now().max(at);
+            match lane.send(now) {
+                Slot::Now => return Some(now),
+                Slot::At(later) => at = later,
+                Slot::Later(_) => return None,
+            }
+        }
+    }
+
     /// Takes a permit back that was granted for the moment `sent`.
     fn end(&self, id: LaneId, sent: Moment, verdict: Option<&Verdict>) {
         let Some(lane) = self.get(id) else { return };
         // A clock that was read for the verdict need not be read again.
         let now = verdict.map_or_else(|| self.clock.now(), |v| sent + v.elapsed);
-        let turn = {
-            let mut s = lane.state();
-            s.in_flight = s.in_flight.saturating_sub(1);
-            // Under the lock, so that a new limit cannot come in between.
-            match s.owed.checked_sub(1) {
-                Some(left) => s.owed = left,
-                None => lane.permits.add_permits(1),
-            }
-            match verdict {
-                None => {
-                    s.breaker.cancelled();
-                    Turn::Same
-                }
-                Some(v) => {
-                    if v.sign == Sign::Throttled {
-                        s.throttled += 1;
-                    }
-                    if let Some(wait) = v.retry_after {
-                        s.held_until = s.held_until.max(now + wait);
-                    }
-                    s.tell_breaker(v, lane.known, self.tail.load(Ordering::Relaxed), now)
-                }
-            }
-        };
-        match turn {
+        let ending = lane.end(sent, verdict, self.tail.load(Ordering::Relaxed), now);
+        if ending.moved {
+            self.moved.notify_one();
+        }
+        match ending.turn {
             Turn::Same => {}
             Turn::Opened => self.note(&lane, "breaker", 1.0, self.refusal(&lane)),
             Turn::Closed => {
@@ -361,6 +176,17 @@ impl LaneSet {
             i.wire_out += v.wire_out;
             i.latency.record(v.elapsed);
         }
+    }
+
+    /// Requests that all lanes together have room for.
+    pub(crate) fn room(&self) -> usize {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().map(|l| l.room() as usize).sum()
+    }
+
+    /// Returns when [`LaneSet::room`] may have changed.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// Told while only items are left that have been tried before. What is forbidden to each of these
@@ -426,7 +252,7 @@ impl LaneSet {
 
     fn refusal(&self, lane: &Lane) -> Option<String> {
         let (since, says) = lane.refusal()?;
-        let age = self.clock.now().since(since).as_secs();
+        let age = self.clock.now().since(since);
         let gap = LONGEST_GAP.as_secs();
         Some(format!("{} {says} for {}; probe every {gap} s", lane.name, spoken(age)))
     }
@@ -436,9 +262,10 @@ impl LaneSet {
         self.alarm.subscribe()
     }
 
-    /// True when the lane waits as a whole: what fails there now is not the item's doing.
+    /// True when the lane waits as a whole, or nothing was answered since it could not be reached: what
+    /// fails there now is not the item's doing.
     pub(crate) fn is_waiting(&self, origin: &str) -> bool {
-        self.all().iter().any(|l| &*l.name == origin && l.state().breaker.open_since().is_some())
+        self.all().iter().any(|l| &*l.name == origin && l.is_away())
     }
 
     /// Why nothing moves, for people.
@@ -446,11 +273,11 @@ impl LaneSet {
         let now = self.clock.now();
         let mut reasons = Vec::new();
         for lane in self.all() {
-            let held = lane.state().held_until.since(now);
+            let held = lane.held(now);
             if let Some(refusal) = self.refusal(&lane) {
                 reasons.push(refusal);
             } else if held > limits::PERMIT_HOLD {
-                reasons.push(format!("{} asked to wait {} more", lane.name, spoken(held.as_secs())));
+                reasons.push(format!("{} asked to wait {} more", lane.name, spoken(held)));
             }
         }
         reasons
@@ -460,8 +287,14 @@ impl LaneSet {
         self.all().iter().map(|l| l.view()).collect()
     }
 
-    /// Names of all lanes, for retry budgets.
+    /// What changed since the last call, with reasons. Of the changes of a limit the last of each kind.
     pub(crate) fn take_notes(&self) -> Vec<LaneNote> {
+        for lane in self.all() {
+            for change in lane.take_news() {
+                let reason = change.reason.to_string();
+                self.note(&lane, "concurrency", f64::from(change.limit), Some(reason));
+            }
+        }
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -477,72 +310,25 @@ impl LaneSet {
     }
 }
 
-/// A granted slot that has not become a permit yet.
-struct Entered<'a> {
-    set: &'a LaneSet,
-    id: LaneId,
-    armed: bool,
+/// A permit with which nothing was sent yet.
+struct Held<'a> {
+    lane: Option<&'a Lane>,
+    /// It has a slot.
+    granted: bool,
 }
 
-impl Entered<'_> {
-    fn granted(mut self, at: Moment) -> Moment {
-        self.armed = false;
+impl Held<'_> {
+    /// Its request is sent: whoever ends that gives the permit back.
+    fn sent(mut self, at: Moment) -> Moment {
+        self.lane = None;
         at
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if self.armed {
-            self.set.end(self.id, Moment(0), None);
+        if let Some(lane) = self.lane {
+            lane.give_back(self.granted);
         }
-    }
-}
-
-/// The lanes as one step sees them: its requests are metered under its name.
-pub(crate) struct StepLanes(Arc<StepEnd>);
-
-struct StepEnd {
-    set: Arc<LaneSet>,
-    meter: Arc<Meter>,
-}
-
-impl StepLanes {
-    pub(crate) fn new(set: Arc<LaneSet>, meter: Arc<Meter>) -> Self {
-        StepLanes(Arc::new(StepEnd { set, meter }))
-    }
-
-    /// As [`Lanes::enter`], without a future on the heap.
-    pub(crate) async fn permit(&self, lane: LaneId) -> Permit {
-        let sent = self.0.set.enter(lane).await;
-        Permit::new(lane, sent, self.0.clone())
-    }
-}
-
-impl LaneEnd for StepEnd {
-    fn end(&self, lane: LaneId, sent: Moment, verdict: Option<Verdict>) {
-        if let Some(v) = &verdict {
-            self.meter.record(v);
-        }
-        self.set.end(lane, sent, verdict.as_ref());
-    }
-}
-
-#[async_trait]
-impl Lanes for StepLanes {
-    fn lane(&self, origin: &Origin) -> LaneId {
-        self.0.set.lane_of(origin)
-    }
-
-    async fn enter(&self, lane: LaneId) -> Permit {
-        self.permit(lane).await
-    }
-
-    fn saved(&self, how: Saved) {
-        self.0.meter.saved(how);
-    }
-
-    fn failed(&self, fault: &Fault) {
-        self.0.set.failed(fault);
     }
 }

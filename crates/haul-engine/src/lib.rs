@@ -24,6 +24,7 @@ mod retries;
 mod run;
 pub mod rundir;
 pub mod socket;
+mod staff;
 pub mod system;
 pub mod view;
 mod worker;

@@ -1,7 +1,6 @@
 //! What the driver does when a person gives an order. Each change is on its way to the ledger before
 //! it is answered.
 
-use haul_core::job::Concurrency;
 use haul_core::job::units::format_size;
 use haul_core::ledger::Change;
 use haul_core::limits;
@@ -45,8 +44,8 @@ impl Driver {
             return Err(format!("memory must be at least {}", format_size(limits::MEMORY_LEAST)));
         }
         let mut changed = self.shop.lanes.tune(tune)?;
-        if let Some(Concurrency::Fixed(n)) = tune.concurrency {
-            self.employ(n as usize);
+        if let Some(concurrency) = tune.concurrency {
+            self.staff.follow(concurrency);
         }
         if let Some(memory) = tune.memory {
             let budget = &self.shop.budget;
@@ -54,13 +53,5 @@ impl Driver {
             budget.set_limit(memory);
         }
         Ok(changed)
-    }
-
-    /// As many workers at least: items in work keep up with what lanes allow.
-    fn employ(&mut self, least: usize) {
-        while self.workers.len() < least {
-            let (shop, queue, retries) = (self.shop.clone(), self.queue.clone(), self.retries.clone());
-            self.workers.spawn(crate::run::work(shop, queue, retries));
-        }
     }
 }

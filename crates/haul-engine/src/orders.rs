@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haul_core::job::{Delivery, IfChanged, OnInvalid, RetrySpec};
 use haul_core::lane::{LanePolicy, Origin};
-use haul_core::pace::Backoff;
+use haul_core::pace::{Backoff, Concurrency};
 use haul_core::step::Render;
 use haul_core::{Aggregate, Budget, Opener, Sink, Step, limits};
 
@@ -56,8 +56,8 @@ pub struct Policy {
     pub backoff: Backoff,
     /// What happens to an effect whose reply was lost.
     pub delivery: Delivery,
-    /// Items in work at once.
-    pub concurrency: u32,
+    /// Items in work at once: so many when it is fixed, else as many as the lanes have room for.
+    pub concurrency: Concurrency,
     /// What to do with bad input.
     pub on_invalid: OnInvalid,
     /// What to do when the input changed since it was last read.
@@ -78,7 +78,7 @@ impl Default for Policy {
             retry: RetrySpec::default(),
             backoff: Backoff::default(),
             delivery: Delivery::default(),
-            concurrency: limits::CONCURRENCY_DEFAULT,
+            concurrency: Concurrency::default(),
             on_invalid: OnInvalid::default(),
             if_changed: IfChanged::Stop,
             limit: None,

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use haul_core::ledger::{Commit, Ledger, Recovered};
 use haul_core::{Clock, Counts, Cx, Fault, SliceId, limits};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use crate::closing::Closing;
 use crate::committer::{Committer, Notice};
@@ -20,6 +18,7 @@ use crate::queue::Queue;
 use crate::reader::{self, SourceCx};
 use crate::resume::{self, Situation, Standing};
 use crate::retries::Retries;
+use crate::staff::Staff;
 use crate::view::{Control, Stop, View};
 use crate::worker::{Shop, StepSlot, Tally};
 
@@ -164,10 +163,7 @@ impl Running {
             low: false,
         };
         let (queue, retries) = (Arc::new(Queue::new()), Arc::new(Retries::default()));
-        let mut workers = JoinSet::new();
-        for _ in 0..staff(&shop) {
-            workers.spawn(work(shop.clone(), queue.clone(), retries.clone()));
-        }
+        let staff = Staff::new(shop.clone(), queue.clone(), retries.clone());
         let mut reading = standing.reading;
         let skip = reading.iter_mut().map(|r| (r.slice.id, std::mem::take(&mut r.skip))).collect();
         let read = read_so_far(&recovered, &reading);
@@ -187,7 +183,7 @@ impl Running {
             retries,
             notices,
             pages,
-            workers,
+            staff,
             stop,
             orders: asked,
             view,
@@ -224,7 +220,7 @@ impl Running {
         if result.as_ref().map_or_else(EngineError::is_disk_full, |_| true) {
             self.drain().await;
         }
-        self.driver.workers.shutdown().await;
+        self.driver.staff.dismiss().await;
         self.driver.shop.inbox.push(Note::Close);
         let failed = self.close().await;
         let why = result?;
@@ -285,14 +281,6 @@ impl Running {
     }
 }
 
-/// Items in work at once. Those that wait for company in a batch take a worker each, though not a
-/// permit; more than the window holds there never are.
-fn staff(shop: &Shop) -> usize {
-    let gathers = shop.stages.iter().flatten().map(|slot| slot.step.gathers()).max().unwrap_or(1);
-    let wanted = shop.policy.concurrency.max(1).saturating_mul(gathers.max(1)) as usize;
-    if gathers > 1 { wanted.min(shop.policy.window_items.max(1)) } else { wanted }
-}
-
 fn first_look(view: &View, orders: &Orders, recovered: &Recovered, standing: &Standing) {
     let mut view = view.lock();
     view.source = orders.opener.name().to_owned();
@@ -332,32 +320,4 @@ fn read_so_far(
         }
     }
     read
-}
-
-/// One worker: takes an item, carries it to its outcome, hands it over.
-pub(crate) async fn work(shop: Arc<Shop>, queue: Arc<Queue>, retries: Arc<Retries>) {
-    let alarm = shop.lanes.alarm();
-    while let Some(work) = queue.pop().await {
-        if shop.lanes.gate.is_shut() {
-            tokio::select! {
-                () = shop.lanes.gate.pass() => {}
-                () = shop.closing.wait() => {}
-            }
-        }
-        let retried_at = work.had_row.then(|| work.parked_at.clone());
-        let carried = std::panic::AssertUnwindSafe(shop.carry(work)).catch_unwind().await;
-        let Ok((note, overcome)) = carried else {
-            // The item stays open and is read again; the driver ends the run.
-            queue.finished();
-            return;
-        };
-        if let Some(origin) = retried_at.filter(|_| overcome) {
-            retries.succeeded(&origin);
-        }
-        // A run that cannot go on settles nothing more.
-        if alarm.borrow().is_none() {
-            shop.inbox.push(note);
-        }
-        queue.finished();
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use haul_core::job::units::{parse_duration, parse_size};
-use haul_core::job::{Column, Delivery, HeaderMode, IfChanged, OnInvalid, parse_column};
+use haul_core::job::{Column, Concurrency, Delivery, HeaderMode, IfChanged, OnInvalid, parse_column};
 use haul_engine::rundir::RunDir;
 
 use crate::runs;
@@ -72,9 +72,10 @@ pub struct ExistsFlags {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Pace")]
 pub struct PaceFlags {
-    /// Items in work, and requests in flight to one service [default: 32]
-    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub concurrency: Option<u32>,
+    /// Requests in flight to each service: found while it works (auto), a number, which is also that
+    /// of items in work, or found between two bounds [default: auto]
+    #[arg(short = 'j', long, value_name = "auto|N|MIN..MAX", value_parser = Concurrency::parse)]
+    pub concurrency: Option<Concurrency>,
     /// Ceiling of the rate, for each service or for one: 500/s, localhost:8001=100/min
     #[arg(long, value_name = "[HOST=]N/UNIT")]
     pub rate: Vec<String>,

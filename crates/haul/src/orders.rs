@@ -3,7 +3,7 @@
 use haul_connect::assemble::Assembled;
 use haul_core::Budget;
 use haul_core::cx::RunKey;
-use haul_core::job::{Concurrency, IfChanged, Job, StepKind};
+use haul_core::job::{IfChanged, Job, StepKind};
 use haul_engine::{Orders, Output, Policy};
 
 /// What an engine needs to run a job. `run` names the run in idempotency keys: the same run must use
@@ -23,11 +23,10 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
 }
 
 fn policy(job: &Job) -> Policy {
-    let Concurrency::Fixed(concurrency) = job.limits.concurrency;
     Policy {
         retry: job.retry,
         delivery: job.delivery,
-        concurrency,
+        concurrency: job.limits.concurrency,
         on_invalid: job.source.on_invalid,
         if_changed: job.source.if_changed.unwrap_or_else(|| usual_if_changed(job)),
         limit: job.source.limit,

@@ -415,5 +415,5 @@ fn lanes_are_known_with_their_pace() {
         .map(|(o, p)| format!("{}://{o} {} {}", o.scheme, p.rate.unwrap(), p.concurrency))
         .collect();
     assert_eq!(shown, ["http://h:81 5/s 2", "https://z:443 50/s 9"]);
-    assert_eq!(ready.lane_default.concurrency, 9);
+    assert_eq!(ready.lane_default.concurrency, haul_core::pace::Concurrency::Fixed(9));
 }

@@ -31,6 +31,8 @@ pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
 pub use status::{OnStatus, StatusSet};
 pub use write::{write, write_frozen};
 
+pub use crate::pace::Concurrency;
+
 /// The job file format written by this version.
 pub const FORMAT: u32 = 1;
 
@@ -335,17 +337,11 @@ impl Default for RetrySpec {
     }
 }
 
-/// Requests in flight to one service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concurrency {
-    /// As many at once, always.
-    Fixed(u32),
-}
-
 /// Bounds that are not part of a run's identity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LimitsSpec {
-    /// Items in work, and requests in flight to one service.
+    /// Requests in flight to each service that says nothing else; a number is also that of items in
+    /// work.
     pub concurrency: Concurrency,
     /// Ceiling of the rate of every service that has none of its own.
     pub rate: Option<Rate>,
@@ -362,7 +358,7 @@ pub struct LimitsSpec {
 impl Default for LimitsSpec {
     fn default() -> Self {
         LimitsSpec {
-            concurrency: Concurrency::Fixed(crate::limits::CONCURRENCY_DEFAULT),
+            concurrency: Concurrency::default(),
             rate: None,
             memory: crate::limits::MEMORY_DEFAULT,
             timeout: Duration::from_secs(60),

@@ -115,8 +115,8 @@ fn service(spec: &ServiceSpec) -> Section {
     if let Some(rate) = spec.rate {
         s.line("rate", quoted(&rate.to_string()));
     }
-    if let Some(Concurrency::Fixed(n)) = spec.concurrency {
-        s.line("concurrency", n.to_string());
+    if let Some(many) = spec.concurrency {
+        s.line("concurrency", concurrency(many));
     }
     match spec.auth.as_slice() {
         [] => {}
@@ -228,8 +228,7 @@ fn limits(spec: &LimitsSpec) -> Section {
     let usual = LimitsSpec::default();
     let mut s = Section::default();
     if spec.concurrency != usual.concurrency {
-        let Concurrency::Fixed(n) = spec.concurrency;
-        s.line("concurrency", n.to_string());
+        s.line("concurrency", concurrency(spec.concurrency));
     }
     if let Some(rate) = spec.rate {
         s.line("rate", quoted(&rate.to_string()));
@@ -242,6 +241,13 @@ fn limits(spec: &LimitsSpec) -> Section {
     s.duration("connect_timeout", other(spec.connect_timeout, usual.connect_timeout));
     s.duration("read_timeout", other(spec.read_timeout, usual.read_timeout));
     s
+}
+
+fn concurrency(many: Concurrency) -> String {
+    match many {
+        Concurrency::Fixed(n) => n.to_string(),
+        other => quoted(&other.to_string()),
+    }
 }
 
 /// Lines of one table, written with their equal signs in one column.

@@ -70,12 +70,18 @@ impl std::fmt::Display for Rate {
 pub struct Gcra {
     interval: Duration,
     next: Moment,
+    /// When the next request would be due, were all sent at this pace.
+    due: Moment,
 }
+
+/// How much earlier than due a request may be sent, to make up for one that was late: a hundredth of a
+/// second, so that no second holds more than 1.01 times the rate, and one.
+const LATE: Duration = Duration::from_millis(10);
 
 impl Gcra {
     /// Slots at a rate, the first at once.
     pub fn new(rate: Rate) -> Self {
-        Gcra { interval: rate.interval(), next: Moment(0) }
+        Gcra { interval: rate.interval(), next: Moment(0), due: Moment(0) }
     }
 
     /// Reserves the next slot: at `now` or later. The caller sends at that moment, not before.
@@ -83,6 +89,21 @@ impl Gcra {
         let slot = self.next.max(now);
         self.next = slot + self.interval;
         slot
+    }
+
+    /// A request is about to be sent, at its slot or later. Those that are late would come in a burst
+    /// when whatever held them up is over.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn send(&mut self, now: Moment) -> Result<(), Moment> {
+        if now + LATE < self.due {
+            return Err(Moment(self.due.0 - LATE.as_nanos() as u64));
+        }
+        self.due = self.due.max(now) + self.interval;
+        // Slots do not run ahead of what is sent.
+        self.next = self.next.max(Moment(self.due.0.saturating_sub(LATE.as_nanos() as u64)));
+        Ok(())
     }
 
     /// When the next slot would be.
@@ -93,9 +114,11 @@ impl Gcra {
     /// Changes the rate. Slots that are already reserved stay; the next one follows the last of them at
     /// the new distance.
     pub fn set_rate(&mut self, rate: Rate) {
-        let last = self.next - self.interval;
+        let last = Moment(self.next.0.saturating_sub(self.interval.as_nanos() as u64));
+        let sent = Moment(self.due.0.saturating_sub(self.interval.as_nanos() as u64));
         self.interval = rate.interval();
         self.next = last + self.interval;
+        self.due = sent + self.interval;
     }
 
     /// No slot before `until`.
@@ -135,13 +158,37 @@ mod tests {
     fn a_new_rate_holds_from_the_last_slot_on() {
         let mut g = Gcra::new(Rate { count: 1, per: Duration::from_secs(3600) });
         let first = g.reserve(Moment(SECOND));
+        g.send(first).unwrap();
         g.set_rate(Rate::per_second(100));
+        g.send(first + Duration::from_millis(10)).unwrap();
         assert_eq!(g.reserve(first), first + Duration::from_millis(10));
         g.set_rate(Rate::per_second(1));
         assert_eq!(g.peek(first), first + Duration::from_millis(1010));
     }
 
     proptest! {
+        #[test]
+        fn no_second_holds_more_than_a_hundredth_more_sends(
+            rate in 20u64..2000, late in prop::collection::vec((0u64..SECOND / 3, 0u8..40), 1..400)
+        ) {
+            let mut g = Gcra::new(Rate::per_second(rate));
+            let (mut now, mut sent) = (Moment(SECOND), Vec::new());
+            for (stall, often) in late {
+                // Now and then nothing runs for a while; slots are reserved one after the other.
+                let slot = g.reserve(now);
+                now = now.max(slot) + if often == 0 { Duration::from_nanos(stall) } else { Duration::ZERO };
+                while let Err(at) = g.send(now) {
+                    prop_assert!(at > now);
+                    now = at;
+                }
+                sent.push(now.0);
+            }
+            for (i, start) in sent.iter().enumerate() {
+                let inside = sent[i..].iter().take_while(|s| **s < start + SECOND).count() as f64;
+                prop_assert!(inside <= 1.01 * rate as f64 + 1.0, "{inside} sends in a second at {rate}/s");
+            }
+        }
+
         #[test]
         fn no_second_holds_more_than_rate_plus_one_slots(
             rate in 1u64..2000, waits in prop::collection::vec(0u64..SECOND / 5, 1..400)

@@ -151,6 +151,14 @@ impl Limiter {
         }
     }
 
+    /// Other bounds from now on.
+    pub fn set_bounds(&mut self, min: u32, max: u32) {
+        self.min = f64::from(min.max(1));
+        self.max = f64::from(max).max(self.min);
+        self.level = self.level.clamp(self.min, self.max);
+        self.probing = self.probing.map(|n| n.clamp(self.min as u32, self.max as u32));
+    }
+
     /// Requests that may be in flight now.
     pub fn limit(&self) -> u32 {
         self.probing.unwrap_or(self.level.round() as u32)

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod breaker;
+pub mod concurrency;
 pub mod gcra;
 pub mod hint;
 pub mod limit;
@@ -9,6 +10,7 @@ pub mod share;
 
 pub use backoff::{Backoff, Retry, Tried};
 pub use breaker::{Admit, Breaker};
+pub use concurrency::Concurrency;
 pub use gcra::{Gcra, Rate};
 pub use limit::Limiter;
 pub use share::RetryShare;

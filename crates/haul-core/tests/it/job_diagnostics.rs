@@ -39,10 +39,10 @@ job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name
 fn wrong_types_point_at_the_value() {
     expect(
         &with(
-            "[limits]\nconcurrency = \"4\"\nrate = 500\nmemory = true\ntimeout = 30\n[retry]\nattempts = 0\nwithin = \"ten minutes\"\n",
+            "[limits]\nconcurrency = true\nrate = 500\nmemory = true\ntimeout = 30\n[retry]\nattempts = 0\nwithin = \"ten minutes\"\n",
         ),
         r#"
-job.toml:7:15: concurrency must be a whole number from 1 to 65535, not text
+job.toml:7:15: concurrency must be "auto", a number like 8, or "4..64", not true or false
 job.toml:8:8: rate has no unit (write it like "500/s")
 job.toml:9:10: memory must be text like "12MiB", not true or false
 job.toml:10:11: timeout has no unit (write it like "30s")

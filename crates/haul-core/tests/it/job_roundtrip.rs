@@ -27,7 +27,11 @@ fn rate() -> impl Strategy<Value = Rate> {
 }
 
 fn concurrency() -> impl Strategy<Value = Concurrency> {
-    (1u32..=65_535).prop_map(Concurrency::Fixed)
+    prop_oneof![
+        Just(Concurrency::Auto),
+        (1u32..=65_535).prop_map(Concurrency::Fixed),
+        (1u32..=400, 401u32..=65_535).prop_map(|(min, max)| Concurrency::Bounded(min, max)),
+    ]
 }
 
 fn headers() -> impl Strategy<Value = BTreeMap<String, String>> {

@@ -7,7 +7,8 @@ use haul_core::job::Concurrency;
 use haul_core::lane::LanePolicy;
 use haul_core::pace::{Gcra, Rate};
 
-use super::{Lane, LaneSet};
+use super::LaneSet;
+use super::lane::Lane;
 use crate::view::Tune;
 
 /// The pace that lanes begin with.
@@ -83,34 +84,15 @@ impl LaneSet {
     }
 
     fn set_concurrency(&self, to: Concurrency, policies: &mut Policies) -> Changed {
-        let Concurrency::Fixed(n) = to;
-        let mut old = vec![std::mem::replace(&mut policies.fallback.concurrency, n)];
+        let mut old = vec![std::mem::replace(&mut policies.fallback.concurrency, to)];
         for (_, policy) in &mut policies.known {
-            old.push(std::mem::replace(&mut policy.concurrency, n));
+            old.push(std::mem::replace(&mut policy.concurrency, to));
         }
         for lane in self.all() {
-            lane.set_limit(n);
+            lane.set_concurrency(to);
         }
-        old.sort_unstable();
-        ("concurrency".to_owned(), each_once(old.into_iter().map(|n| n.to_string())), n.to_string())
-    }
-}
-
-impl Lane {
-    /// Lets so many requests be in flight. What is in flight above that ends first.
-    fn set_limit(&self, limit: u32) {
-        let mut state = self.state();
-        let old = std::mem::replace(&mut state.policy.concurrency, limit);
-        if limit >= old {
-            let more = limit - old;
-            let paid = more.min(state.owed);
-            state.owed -= paid;
-            self.permits.add_permits((more - paid) as usize);
-        } else {
-            let fewer = old - limit;
-            let gone = self.permits.forget_permits(fewer as usize) as u32;
-            state.owed += fewer - gone;
-        }
+        self.moved.notify_one();
+        ("concurrency".to_owned(), each_once(old.into_iter().map(|c| c.to_string())), to.to_string())
     }
 }
 

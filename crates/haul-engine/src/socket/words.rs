@@ -78,17 +78,10 @@ impl Request {
         let rate = |(host, text): &(Option<String>, String)| Ok((host.clone(), Rate::parse(text)?));
         Ok(Tune {
             rates: self.rates.iter().map(rate).collect::<Result<_, String>>()?,
-            concurrency: self.concurrency.as_deref().map(parse_concurrency).transpose()?,
+            concurrency: self.concurrency.as_deref().map(Concurrency::parse).transpose()?,
             memory: self.memory.as_deref().map(parse_size).transpose()?,
         })
     }
-}
-
-fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
-    let n = text.parse().ok().filter(|n| (1..=haul_core::limits::CONCURRENCY_MAX).contains(n));
-    n.map(Concurrency::Fixed).ok_or_else(|| {
-        format!("\"{text}\" is no number of requests: it is 1 to {}", haul_core::limits::CONCURRENCY_MAX)
-    })
 }
 
 /// A reply: one of snapshot, changes and error.
@@ -131,7 +124,7 @@ mod tests {
         assert_eq!((t.memory, t.rates[0].1.to_string().as_str()), (Some(20_000_000), "5/s"));
         tune.rates[0].1 = "5".into();
         assert!(tune.order().unwrap_err().contains("is not a rate"));
-        assert!(parse_concurrency("0").is_err() && parse_concurrency("x").is_err());
+        assert!(Concurrency::parse("0").is_err() && Concurrency::parse("x").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A scripted source and scripted steps, and a world that remembers what was really done to it.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use haul_core::cx::RunKey;
 use haul_core::lane::{LanePolicy, Sign};
+use haul_core::pace::Concurrency;
 use haul_core::source::{NewItem, Rejection, Rereading, Slice};
 use haul_core::{
     Applied, Budget, Cursor, Cx, Effect, Fault, Fingerprint, Item, Opener, Origin, Page, Position, Record,
@@ -38,8 +40,9 @@ impl Texts {
     }
 
     fn prefix(&self, n: usize) -> Fingerprint {
-        let texts = self.texts.lock().unwrap();
-        Fingerprint(format!("{:?}", texts.get(..n).map(|t| t.join("\n"))))
+        let mut hash = std::hash::DefaultHasher::new();
+        self.texts.lock().unwrap().get(..n).hash(&mut hash);
+        Fingerprint(hash.finish().to_string())
     }
 }
 
@@ -48,15 +51,16 @@ struct Reading(Texts, usize);
 #[async_trait]
 impl Source for Reading {
     async fn next_page(&mut self, _: &Cx<'_>) -> Result<Option<Page>, Fault> {
-        let (texts, at) = (self.0.texts.lock().unwrap().clone(), self.1);
-        if at >= texts.len() {
+        let at = self.1;
+        let end = (at + self.0.page).min(self.0.texts.lock().unwrap().len());
+        if at >= end {
             if self.0.endless {
                 std::future::pending::<()>().await;
             }
             return Ok(None);
         }
-        let end = (at + self.0.page).min(texts.len());
-        let items = texts[at..end].iter().enumerate().map(|(i, t)| NewItem {
+        let texts = self.0.texts.lock().unwrap()[at..end].to_vec();
+        let items = texts.iter().enumerate().map(|(i, t)| NewItem {
             key: t.clone().into(),
             position: Position { line: (at + i + 1) as u64, offset: (at + i) as u64 },
             record: match t.starts_with('!') {
@@ -261,7 +265,7 @@ impl Step for Service {
 }
 
 pub fn orders(texts: &Texts, stages: Vec<Vec<Arc<dyn Step>>>) -> Orders {
-    let policy = LanePolicy { rate: None, concurrency: 32 };
+    let policy = LanePolicy { rate: None, concurrency: Concurrency::Fixed(32) };
     let lanes = stages.iter().flatten().map(|step| (origin(step.name()), policy)).collect();
     Orders {
         run: RunKey([9; 16]),

@@ -14,25 +14,29 @@ use haul_engine::{Ending, TokioClock, control, system};
 
 const ITEMS: u64 = 1_000_000;
 
+/// So many items, made up as they are read.
 #[derive(Clone)]
-struct Made;
+pub struct Made(pub u64);
 
-struct Making(u64);
+struct Making {
+    at: u64,
+    end: u64,
+}
 
 #[async_trait]
 impl Source for Making {
     async fn next_page(&mut self, _: &Cx<'_>) -> Result<Option<Page>, Fault> {
-        let end = (self.0 + limits::PAGE_ITEMS as u64).min(ITEMS);
-        if self.0 == end {
+        let end = (self.at + limits::PAGE_ITEMS as u64).min(self.end);
+        if self.at == end {
             return Ok(None);
         }
-        let items = (self.0..end).map(|i| NewItem {
+        let items = (self.at..end).map(|i| NewItem {
             key: i.to_string().into(),
             position: Position { line: i + 1, offset: i },
             record: Ok(Record::new(format!("{{\"id\":{i}}}"))),
         });
         let items = items.collect();
-        self.0 = end;
+        self.at = end;
         Ok(Some(Page { items, bytes: 1, next: Cursor(end.to_string()) }))
     }
 }
@@ -44,7 +48,7 @@ impl Opener for Made {
     }
 
     async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
-        Ok(Box::new(Making(from.map_or(0, |c| c.0.parse().unwrap()))))
+        Ok(Box::new(Making { at: from.map_or(0, |c| c.0.parse().unwrap()), end: self.0 }))
     }
 
     async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
@@ -100,7 +104,7 @@ fn million(ledger: &MemoryLedger) -> Ending {
     let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let texts = crate::fake::Texts::numbers(0);
     let mut orders = crate::fake::orders(&texts, vec![vec![Arc::new(Nothing("nothing".into()))]]);
-    orders.opener = Arc::new(Made);
+    orders.opener = Arc::new(Made(ITEMS));
     // The in-memory ledger would hold all key hashes; the one on disk does not.
     orders.policy.key_log = false;
     let ledger = Box::new(ledger.reopen());

@@ -7,6 +7,7 @@
     reason = "fixtures are shared between the modules of this binary, and a test fails by panicking"
 )]
 
+mod adaptive;
 mod engine;
 mod fake;
 mod flat;

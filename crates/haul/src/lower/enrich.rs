@@ -134,7 +134,9 @@ fn known(steps: &[StepSpec], name: &str, lookups: bool) -> String {
     }
 }
 
-/// `[STEP:]STATUS=ACTION`; without a step, every step that sends requests.
+/// `[STEP:]STATUS=ACTION`; without a step, every step that sends requests, but for what only a lookup
+/// can mean: a result that is null, and an item that needs nothing because what it names is not there. A
+/// write that was answered with 404 did not happen.
 fn on(said: &[String], steps: &mut [StepSpec], places: &mut Places, out: &mut Problems) {
     for text in said {
         let flag = format!("--on {text}");
@@ -151,19 +153,25 @@ fn on(said: &[String], steps: &mut [StepSpec], places: &mut Places, out: &mut Pr
             out.add(flag, format!("no step is named \"{name}\""), known(steps, name, false));
             continue;
         }
+        let mut covers = false;
         for s in steps.iter_mut() {
             let lookup = matches!(s.kind, StepKind::Get { .. });
             let meant = match step {
                 Some(name) => s.name == name,
-                // Only a lookup has a result that can be null.
-                None => lookup || action != OnStatus::Null && matches!(s.kind, StepKind::Post { .. }),
+                None if matches!(action, OnStatus::Null | OnStatus::Skip) => lookup,
+                None => lookup || matches!(s.kind, StepKind::Post { .. }),
             };
             if meant {
+                covers = true;
                 s.on.retain(|(old, _)| *old != set);
                 s.on.push((set, action));
                 s.on.sort_by_key(|(set, _)| *set);
                 places.note(format!("step.{}.on", s.name), Place::Argument(flag.clone()));
             }
+        }
+        if !covers {
+            let hint = format!("name the step it is about: --on STEP:{text}");
+            out.add(flag, "there is no lookup it could be about", hint);
         }
     }
 }

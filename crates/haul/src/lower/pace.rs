@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haul_core::job::{Concurrency, IfExists, Job, Place, Places, ServiceSpec};
+use haul_core::job::{IfExists, Job, Place, Places, ServiceSpec};
 use haul_core::pace::Rate;
 
 use super::Problems;
@@ -31,8 +31,8 @@ fn lay_pace(job: &mut Job, flags: &PaceFlags, places: &mut Places, out: &mut Pro
             Err((message, hint)) => out.add(flag, message, hint),
         }
     }
-    if let Some(n) = flags.concurrency {
-        job.limits.concurrency = Concurrency::Fixed(n);
+    if let Some(many) = flags.concurrency {
+        job.limits.concurrency = many;
         // What is said here is meant for every service.
         job.services.values_mut().for_each(|s| s.concurrency = None);
     }

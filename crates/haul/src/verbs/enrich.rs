@@ -18,7 +18,8 @@ pub struct EnrichArgs {
     /// Attach only what this jq expression makes of a lookup's reply: user='.data | {id, fullName}'
     #[arg(long, value_name = "NAME=EXPR", help_heading = "Steps")]
     pub take: Vec<String>,
-    /// What a status means: skip, null, done, fail or retry (video:404=skip, 409=done)
+    /// What a status means: skip, null, done, fail or retry (video:404=skip, 409=done); without a step
+    /// skip and null are about lookups
     #[arg(long, value_name = "[STEP:]STATUS=ACTION", help_heading = "Steps")]
     pub on: Vec<String>,
     /// Post each item to a URL, the lookups by name as its body

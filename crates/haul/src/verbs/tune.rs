@@ -3,7 +3,7 @@
 use clap::Args;
 use haul_core::job::units::parse_size;
 use haul_core::job::{Given, parse};
-use haul_core::pace::Rate;
+use haul_core::pace::{Concurrency, Rate};
 use haul_engine::rundir::RunDir;
 use haul_engine::socket::{Ask, Request};
 
@@ -20,9 +20,9 @@ pub struct TuneArgs {
     /// Ceiling of the rate, for each service or for one: 500/s, localhost:8001=100/min
     #[arg(long, value_name = "[HOST=]N/UNIT")]
     pub rate: Vec<String>,
-    /// Requests in flight to each service
-    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub concurrency: Option<u32>,
+    /// Requests in flight to each service: auto, a number, or bounds
+    #[arg(short = 'j', long, value_name = "auto|N|MIN..MAX", value_parser = Concurrency::parse)]
+    pub concurrency: Option<Concurrency>,
     /// Bytes held for everything that grows with the input
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,

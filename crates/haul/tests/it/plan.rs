@@ -176,3 +176,26 @@ timeout = "1m30s"
 "#;
     assert_eq!(place.haul(&args).ended(0).out, wanted);
 }
+
+#[test]
+fn a_status_that_skips_is_about_lookups_unless_it_names_a_step() {
+    let plan = |on: &[&str]| {
+        let args = ["plan", "enrich", "-", "--lookup", "user=http://h/{id}", "--post", "http://h/index"];
+        Place::new().haul(&[&args[..], on].concat()).ended(0).out
+    };
+    let post = |plan: &str| plan.split("[[step]]").nth(2).unwrap().to_owned();
+    for (on, lookup, write) in [
+        ("404=skip", "404 = \"skip\"", None),
+        ("404=fail", "404 = \"fail\"", Some("404 = \"fail\"")),
+        ("index:409=skip", "get", Some("409 = \"skip\"")),
+    ] {
+        let plan = plan(&["--on", on]);
+        assert!(plan.contains(lookup), "{on}: {plan}");
+        match write {
+            Some(rule) => assert!(post(&plan).contains(rule), "{on}: {plan}"),
+            None => assert!(!post(&plan).contains("on "), "{on}: {plan}"),
+        }
+    }
+    let none = ["plan", "enrich", "-", "--jsonl", "--post", "http://h/index", "--on", "404=skip"];
+    Place::new().haul(&none).ended(64).told(&["no lookup it could be about", "--on STEP:404=skip"]);
+}

@@ -113,10 +113,13 @@ pub(super) fn rate(node: &Node) -> Result<Rate, Bad> {
     reader::parsed(node, "text like \"500/s\"", Rate::parse)
 }
 
-/// A fixed number of requests in flight.
+/// `"auto"`, `8` or `"4..64"`.
 pub(super) fn concurrency(node: &Node) -> Result<Concurrency, Bad> {
-    let n = reader::whole(node, 1, u64::from(limits::CONCURRENCY_MAX))?;
-    Ok(Concurrency::Fixed(u32::try_from(n).unwrap_or(limits::CONCURRENCY_MAX)))
+    if let Value::Int(_) = node.value {
+        let n = reader::whole(node, 1, u64::from(limits::CONCURRENCY_MAX))?;
+        return Ok(Concurrency::Fixed(u32::try_from(n).unwrap_or(limits::CONCURRENCY_MAX)));
+    }
+    reader::parsed(node, "\"auto\", a number like 8, or \"4..64\"", Concurrency::parse)
 }
 
 /// One name or a list of them.
