@@ -10,7 +10,9 @@ use haul_core::lane::{LanePolicy, Origin};
 use haul_core::{Effect, Fault, Opener, Step};
 
 use crate::expr::Expr;
-use crate::http::{Client, ClientOptions, HeaderLines, HttpLocation, Roots, StatusRules, Url, Witness};
+use crate::http::{
+    Client, ClientOptions, HeaderLines, HttpLocation, Proxies, Roots, StatusRules, Url, Witness,
+};
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
@@ -23,6 +25,8 @@ pub struct AssembleContext {
     pub base: PathBuf,
     /// Whose certificates are believed.
     pub roots: Roots,
+    /// Which proxies lead where; `None`: those of the environment.
+    pub proxies: Option<Proxies>,
     /// What stands for standard input; `None`: the process's own.
     pub stdin: Option<Arc<dyn crate::rows::OpenBytes>>,
     /// Looks on; with it, POST and PUT are kept back (`haul try`).
@@ -36,6 +40,7 @@ impl Default for AssembleContext {
         AssembleContext {
             base: PathBuf::from("."),
             roots: Roots::System,
+            proxies: None,
             stdin: None,
             witness: None,
             output: Some(Opening::Create),
@@ -112,6 +117,10 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         read_timeout: job.limits.read_timeout,
         roots: context.roots.clone(),
         witness: context.witness.clone(),
+        proxies: match &context.proxies {
+            Some(proxies) => proxies.clone(),
+            None => Proxies::from_environment().map_err(|e| wrong("", &e))?,
+        },
     }));
     let mut steps = Steps::new(job, Arc::clone(&client))?;
     let mut made: Vec<Arc<dyn Step>> = Vec::new();
@@ -248,7 +257,7 @@ impl<'j> Steps<'j> {
                 self.lookups.push(Arc::clone(&name));
                 Arc::new(Get::new(name, endpoint, take, *cache))
             }
-            StepKind::Post { url, body, put, batch: None } => {
+            StepKind::Post { url, body, put, batch: None, gzip } => {
                 let body = match body {
                     Some(text) => {
                         let body = expr(text, &at("body"))?;
@@ -259,9 +268,9 @@ impl<'j> Steps<'j> {
                 };
                 let key = if *put { "put" } else { "post" };
                 let endpoint = self.endpoint(spec, url, &at(key))?;
-                Arc::new(Write::new(name, endpoint, body, *put).map_err(|e| wrong(&at(key), &e))?)
+                Arc::new(Write::new(name, endpoint, body, (*put, *gzip)).map_err(|e| wrong(&at(key), &e))?)
             }
-            StepKind::Post { url, body, put, batch: Some(batch) } => {
+            StepKind::Post { url, body, put, batch: Some(batch), gzip } => {
                 let by = batch.by.as_deref().map(member_or_expr);
                 let by = by.map(|text| expr(&text, &at("batch.by"))).transpose()?;
                 self.need(by.as_ref().and_then(Expr::names).unwrap_or_default(), "batch.by");
@@ -279,6 +288,7 @@ impl<'j> Steps<'j> {
                     linger: batch.linger,
                     format: batch.format,
                     put: *put,
+                    gzip: *gzip,
                     endpoint: self.endpoint(spec, url, &at(key))?,
                 };
                 Arc::new(Batch::new(name, batch).map_err(|e| wrong(&at(key), &e))?)

@@ -10,11 +10,12 @@ use haul_core::{Cx, Fault};
 use tokio::time::Instant;
 
 use super::conn::{Broken, Conn, Ended, Exchange, Patience};
-use super::dial::Dialer;
+use super::dial::{Dialer, PROXY_DENIED};
 use super::encoding::{DecodeError, decode};
 use super::frame::{ReplyError, ReplyReader};
 use super::head::Head;
 use super::pool::Pool;
+use super::proxy::Proxies;
 use super::redirect::{Route, Stop, followed};
 use super::reply::{Reply, bounded, origin_of};
 use super::request::{BodyUse, COPIED_BODY, Call, Method, write_request};
@@ -38,6 +39,8 @@ pub struct ClientOptions {
     pub roots: Roots,
     /// Looks on; with it, POST and PUT are kept back.
     pub witness: Option<Arc<dyn Witness>>,
+    /// Which proxies lead where.
+    pub proxies: Proxies,
 }
 
 impl Default for ClientOptions {
@@ -48,6 +51,7 @@ impl Default for ClientOptions {
             read_timeout: limits.read_timeout,
             roots: Roots::System,
             witness: None,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -98,7 +102,8 @@ impl Unanswered {
 impl Client {
     /// A client without connections.
     pub fn new(options: ClientOptions) -> Self {
-        Client { dialer: Dialer::new(Tls::new(options.roots.clone())), pool: Pool::new(), options }
+        let dialer = Dialer::new(Tls::new(options.roots.clone()), options.proxies.clone());
+        Client { dialer, pool: Pool::new(), options }
     }
 
     /// Sends a request once, follows redirects, and returns the reply whatever its status. `lane` is
@@ -261,7 +266,7 @@ impl Client {
                 }
             };
             let before = conn.traffic();
-            write_request(call, hop.url, hop.foreign, &mut conn.out);
+            write_request(call, hop.url, hop.foreign, conn.via.as_deref(), &mut conn.out);
             let large = call.body.filter(|body| body.len() > COPIED_BODY);
             let body = large.map(|body| &body[..]).unwrap_or_default();
             let ended = Exchange::new(&mut conn, body, &mut reader, patience, cx.budget).await;
@@ -292,7 +297,11 @@ impl Client {
         started: Instant,
     ) -> Result<Conn, Unanswered> {
         self.dialer.open(url, self.options.connect_timeout, patience).await.map_err(|fault| Unanswered {
-            sign: if fault.code() == UNTRUSTED { Sign::Denied } else { Sign::Unreachable },
+            sign: if matches!(fault.code(), UNTRUSTED | PROXY_DENIED) {
+                Sign::Denied
+            } else {
+                Sign::Unreachable
+            },
             fault: fault.with_origin(origin_of(url)),
             elapsed: started.elapsed(),
             traffic: Traffic::default(),

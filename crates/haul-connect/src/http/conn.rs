@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep};
 
 use super::frame::{Progress, ReplyError, ReplyReader};
+use super::proxy::Proxy;
 use super::wire::{Traffic, Wire};
 
 /// What is read at once. Shared by all connections of a thread: bytes stay in it only within a poll.
@@ -74,14 +76,17 @@ pub(crate) struct Conn {
     pub(crate) out: Vec<u8>,
     /// When it last ended an exchange.
     pub(crate) idle_since: Instant,
+    /// The proxy at the other end, when requests go to it as they are.
+    pub(crate) via: Option<Arc<Proxy>>,
     /// How long it may be without one: a bit less than the service says it keeps it.
     idle_age: Duration,
 }
 
 impl Conn {
-    pub(crate) fn new(wire: Wire, patience: &Patience) -> Self {
+    pub(crate) fn new(wire: Wire, via: Option<Arc<Proxy>>, patience: &Patience) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(patience.deadline));
-        Conn { wire, timer, out: Vec::new(), idle_since: Instant::now(), idle_age: CONNECTION_IDLE_AGE }
+        let idle_age = CONNECTION_IDLE_AGE;
+        Conn { wire, timer, out: Vec::new(), idle_since: Instant::now(), via, idle_age }
     }
 
     pub(crate) fn traffic(&self) -> Traffic {

@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use haul_core::Fault;
 use haul_core::limits::{DNS_AGE, DNS_NAMES};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conn::{Conn, Patience};
+use super::head::parse_head;
+use super::headers::USER_AGENT;
+use super::proxy::{Proxies, Proxy};
+use super::status::reason;
 use super::tls::Tls;
 use super::url::{Scheme, Url};
 use super::wire::{Counted, Wire};
@@ -22,15 +27,21 @@ const LOOKUPS: usize = 4;
 /// Least time for one of several addresses.
 const ADDRESS_LEAST: Duration = Duration::from_millis(250);
 
+/// The code of a proxy that wants other credentials.
+pub(crate) const PROXY_DENIED: &str = "proxy_denied";
+/// The longest answer of a proxy to the wish for a tunnel.
+const TUNNEL_HEAD: usize = 16 * 1024;
+
 /// Opens connections.
 pub(crate) struct Dialer {
     names: Names,
     tls: Tls,
+    proxies: Proxies,
 }
 
 impl Dialer {
-    pub(crate) fn new(tls: Tls) -> Self {
-        Dialer { names: Names::default(), tls }
+    pub(crate) fn new(tls: Tls, proxies: Proxies) -> Self {
+        Dialer { names: Names::default(), tls, proxies }
     }
 
     /// Opens a connection to the origin of `url` within `connect` and the patience of the attempt.
@@ -42,7 +53,7 @@ impl Dialer {
     ) -> Result<Conn, Fault> {
         let until = patience.deadline.min(Instant::now() + connect);
         match timeout_at(until, self.open_now(url, until)).await {
-            Ok(Ok(wire)) => Ok(Conn::new(wire, patience)),
+            Ok(Ok((wire, via))) => Ok(Conn::new(wire, via, patience)),
             Ok(Err(fault)) => Err(fault),
             Err(_) => {
                 Err(Fault::transient("timeout", format!("{}: no connection within {connect:?}", url.base())))
@@ -50,12 +61,23 @@ impl Dialer {
         }
     }
 
-    async fn open_now(&self, url: &Url, until: Instant) -> Result<Wire, Fault> {
-        let tcp = Counted::new(self.connect(url, until).await?);
-        match url.scheme() {
-            Scheme::Http => Ok(Wire::Plain(tcp)),
-            Scheme::Https => Ok(Wire::Tls(Box::new(self.tls.handshake(url, tcp).await?))),
+    async fn open_now(&self, url: &Url, until: Instant) -> Result<(Wire, Option<Arc<Proxy>>), Fault> {
+        let proxy = self.proxies.to(url);
+        let mut tcp = match proxy {
+            None => self.connect(url, until).await?,
+            Some(proxy) => self.connect(proxy.url(), until).await.map_err(|fault| {
+                let message = format!("{}: its proxy: {}", url.base(), fault.message());
+                Fault::transient("connect", message)
+            })?,
+        };
+        if let Some(proxy) = proxy.filter(|_| url.scheme() == Scheme::Https) {
+            tunnel(&mut tcp, url, proxy).await?;
         }
+        let tcp = Counted::new(tcp);
+        Ok(match url.scheme() {
+            Scheme::Http => (Wire::Plain(tcp), proxy.cloned()),
+            Scheme::Https => (Wire::Tls(Box::new(self.tls.handshake(url, tcp).await?)), None),
+        })
     }
 
     /// Tries the addresses of a host in turn.
@@ -82,6 +104,38 @@ impl Dialer {
         // Perhaps the name has moved.
         self.names.forget(url.host());
         Err(refused(url, &last.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
+    }
+}
+
+/// Asks a proxy for a tunnel (RFC 9110 §9.3.6).
+async fn tunnel(tcp: &mut TcpStream, url: &Url, proxy: &Proxy) -> Result<(), Fault> {
+    let to = format!("{}:{}", url.host(), url.port());
+    let auth = proxy.authorization();
+    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: {USER_AGENT}\r\n{auth}\r\n");
+    let broke = |why: &dyn std::fmt::Display| {
+        let message = format!("{}: its proxy {} opens no tunnel: {why}", url.base(), proxy.url().base());
+        Fault::transient("proxy", message)
+    };
+    tcp.write_all(request.as_bytes()).await.map_err(|e| broke(&e))?;
+    let mut head = Vec::new();
+    // Byte by byte at its end: what comes after the head belongs to the service.
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > TUNNEL_HEAD {
+            return Err(broke(&"its answer has no end"));
+        }
+        head.push(tcp.read_u8().await.map_err(|_| broke(&"it closed the connection"))?);
+    }
+    let status = match parse_head(&head, false) {
+        Ok(Some((head, _))) => head.status,
+        _ => return Err(broke(&"its answer is not HTTP")),
+    };
+    match status {
+        200..=299 => Ok(()),
+        407 => {
+            let fault = broke(&"407: put user and password into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT");
+            Err(Fault::transient(PROXY_DENIED, fault.message()))
+        }
+        status => Err(broke(&format_args!("{status} {}", reason(status)))),
     }
 }
 

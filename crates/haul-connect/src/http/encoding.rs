@@ -77,6 +77,25 @@ pub fn decode(mut body: Vec<u8>, codings: &[Coding], max: usize) -> Result<Vec<u
 }
 
 thread_local! {
+    /// Made by the first body that is encoded: it takes some hundred kilobytes.
+    static DEFLATE: RefCell<Option<libdeflater::Compressor>> = const { RefCell::new(None) };
+}
+
+/// `body` in gzip, where that is smaller. Fast rather than small: bodies are short, and made by the
+/// million.
+pub fn encode_gzip(body: &[u8]) -> Option<Vec<u8>> {
+    DEFLATE.with_borrow_mut(|slot| {
+        // 0 would only store.
+        let level = libdeflater::CompressionLvl::new(1).unwrap_or_default();
+        let deflate = slot.get_or_insert_with(|| libdeflater::Compressor::new(level));
+        let mut out = vec![0; deflate.gzip_compress_bound(body.len())];
+        let len = deflate.gzip_compress(body, &mut out).ok()?;
+        out.truncate(len);
+        (len < body.len()).then_some(out)
+    })
+}
+
+thread_local! {
     /// Decompressors are 30 KiB each and hold no state between bodies.
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }

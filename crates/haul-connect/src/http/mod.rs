@@ -9,7 +9,7 @@
 //! | [`url`], [`redact`], [`headers`], [`request`] | what is sent, and what is never shown |
 //! | [`head`], [`frame`], `chunks`, [`encoding`] | bytes to a reply, without I/O |
 //! | [`status`], [`reply`], `redirect` | what a reply means |
-//! | `wire`, `dial`, `tls`, `conn`, `pool` | connections |
+//! | `wire`, `dial`, [`proxy`], `tls`, `conn`, `pool` | connections |
 //! | [`client`], [`stream`], [`location`] | one request through its lane; a body piece by piece, as a source |
 //! | [`witness`] | who looks on, and keeps effects back |
 
@@ -23,6 +23,7 @@ pub mod head;
 pub mod headers;
 pub mod location;
 mod pool;
+pub mod proxy;
 pub mod redact;
 mod redirect;
 pub mod reply;
@@ -37,6 +38,7 @@ pub mod witness;
 pub use client::{Client, ClientOptions};
 pub use headers::HeaderLines;
 pub use location::HttpLocation;
+pub use proxy::Proxies;
 pub use reply::Reply;
 pub use request::{BodyUse, Call, Method, RequestHeaders};
 pub use status::{Meaning, StatusRules, reason};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::headers::HeaderLines;
+use super::proxy::Proxy;
 use super::url::Url;
 
 /// What a request asks for.
@@ -81,15 +82,24 @@ pub struct Call<'a> {
 pub(crate) const COPIED_BODY: usize = 8 * 1024;
 
 /// Writes the head of a request (and a small body) into `out`, which is emptied first. `foreign`: a
-/// redirect led to another host, and what the user configured stays behind.
-pub(crate) fn write_request(call: &Call<'_>, url: &Url, foreign: bool, out: &mut Vec<u8>) {
+/// redirect led to another host, and what the user configured stays behind. `via`: the proxy at the
+/// other end, which is told the whole URL.
+pub(crate) fn write_request(
+    call: &Call<'_>,
+    url: &Url,
+    foreign: bool,
+    via: Option<&Proxy>,
+    out: &mut Vec<u8>,
+) {
     out.clear();
     out.extend_from_slice(call.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(url.target().as_bytes());
+    let target = if via.is_some() { url.as_str() } else { url.target() };
+    out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(url.authority().as_bytes());
     out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(via.map_or("", Proxy::authorization).as_bytes());
     out.extend_from_slice(call.headers.own.as_bytes());
     if !foreign {
         out.extend_from_slice(call.headers.configured.as_bytes());
@@ -139,13 +149,13 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         let mut out = vec![1];
-        write_request(&call, &url, false, &mut out);
+        write_request(&call, &url, false, None, &mut out);
         assert_eq!(
             String::from_utf8(out.clone()).unwrap(),
             "POST /p?q=1 HTTP/1.1\r\nHost: h:81\r\nAccept: x\r\nX-Team: a\r\nAuthorization: Bearer b\r\n\
              Idempotency-Key: k1\r\nContent-Length: 2\r\n\r\n{}"
         );
-        write_request(&call, &url, true, &mut out);
+        write_request(&call, &url, true, None, &mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(!text.contains("Bearer") && !text.contains("X-Team") && text.contains("Idempotency-Key: k1"));
     }

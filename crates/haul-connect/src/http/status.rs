@@ -73,12 +73,12 @@ impl StatusRules {
 }
 
 /// The class of a status that is not expected: 429 and 503 ask for less, 408, 425 and 5xx may pass,
-/// 401 and 403 may, when credentials are renewed (the engine gives them few attempts); anything else
+/// 401, 403 and 407 may, when credentials are renewed (the engine gives them few attempts); anything else
 /// will be the same next time.
 pub fn class(status: u16) -> FaultClass {
     match status {
         429 | 503 => FaultClass::Throttled,
-        401 | 403 | 408 | 425 | 500..=599 => FaultClass::Transient,
+        401 | 403 | 407 | 408 | 425 | 500..=599 => FaultClass::Transient,
         _ => FaultClass::Permanent,
     }
 }
@@ -88,7 +88,7 @@ pub fn sign(status: u16, named: bool) -> Sign {
     match status {
         429 | 503 => Sign::Throttled,
         _ if named => Sign::Answered,
-        401 | 403 => Sign::Denied,
+        401 | 403 | 407 => Sign::Denied,
         502 | 504 => Sign::Lost,
         500..=599 => Sign::Erred,
         _ => Sign::Answered,

@@ -75,7 +75,7 @@ impl Client {
                 return Err(failed.fault);
             }
         };
-        write_request(hop.call, hop.url, hop.foreign, &mut conn.out);
+        write_request(hop.call, hop.url, hop.foreign, conn.via.as_deref(), &mut conn.out);
         let mut reader = ReplyReader::streaming();
         let exchange = Exchange::new(&mut conn, &[], &mut reader, patience, cx.budget).head_only();
         if let Err(broken) = exchange.await {

@@ -22,10 +22,11 @@ use super::endpoint::{Aim, Asked, Endpoint};
 use super::gather::{Answer, Gather, Leader, Member};
 use super::get::skipped;
 use super::outcomes::{Outcomes, list};
+use super::sent::Sent;
 use super::write::Body;
 use crate::expr::{Expr, end_line};
 use crate::http::headers::HeaderError;
-use crate::http::{BodyUse, Call, HeaderLines, Meaning, Method, Reply};
+use crate::http::{BodyUse, Call, Meaning, Method, Reply};
 
 /// The member of an item under which a body finds its idempotency key.
 pub const KEY_MEMBER: &str = "idempotency_key";
@@ -50,6 +51,8 @@ pub struct BatchSpec {
     pub format: BatchFormat,
     /// `PUT` instead of `POST`.
     pub put: bool,
+    /// The body is compressed.
+    pub gzip: bool,
 }
 
 /// A write of several items at once.
@@ -58,7 +61,7 @@ pub struct Batch {
     spec: BatchSpec,
     outcomes: Option<Outcomes>,
     each: Option<Each>,
-    own: HeaderLines,
+    sent: Sent,
     gather: Gather,
 }
 
@@ -68,20 +71,15 @@ impl Batch {
     /// # Errors
     /// None but a header that cannot be written, which these are not.
     pub fn new(name: impl Into<Arc<str>>, mut spec: BatchSpec) -> Result<Self, HeaderError> {
-        let mut own = HeaderLines::standard("application/json", spec.endpoint.configured());
-        if !spec.endpoint.configured().has("content-type") {
-            own.push(
-                "Content-Type",
-                match spec.format {
-                    BatchFormat::Json => "application/json",
-                    BatchFormat::Ndjson => "application/x-ndjson",
-                },
-            )?;
-        }
+        let kind = match spec.format {
+            BatchFormat::Json => "application/json",
+            BatchFormat::Ndjson => "application/x-ndjson",
+        };
+        let sent = Sent::new(kind, spec.endpoint.configured(), spec.gzip)?;
         let outcomes = spec.outcomes.take().map(Outcomes);
         let in_list = spec.format == BatchFormat::Json;
         let each = spec.body.as_ref().and_then(|body| Each::compile(body.source(), in_list));
-        Ok(Batch { name: name.into(), outcomes, each, own, gather: Gather::new(spec.max), spec })
+        Ok(Batch { name: name.into(), outcomes, each, sent, gather: Gather::new(spec.max), spec })
     }
 
     /// What items of one batch have in common: where they go, and what `by` says.
@@ -196,11 +194,12 @@ impl Batch {
             Err(_) if several => return Said::Refused { by_size: false },
             Err(fault) => return Said::All(Err(fault)),
         };
+        let (body, own) = self.sent.encode(body);
         let _held = cx.budget.hold(Account::Bodies, body.len());
         let key = request_key(members);
         let asked = Asked {
             method: if self.spec.put { Method::Put } else { Method::Post },
-            own: &self.own,
+            own,
             idempotency: Some(&key),
             body: Some(&body),
             body_use: if self.outcomes.is_some() { BodyUse::Keep } else { BodyUse::Drain },

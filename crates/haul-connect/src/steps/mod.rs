@@ -8,6 +8,7 @@ mod gather;
 pub mod get;
 pub mod map;
 mod outcomes;
+mod sent;
 mod shared;
 pub mod write;
 

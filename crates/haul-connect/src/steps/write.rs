@@ -11,9 +11,10 @@ use haul_core::{Cx, Fault, FaultClass, Item};
 
 use super::endpoint::{Asked, Endpoint};
 use super::get::skipped;
+use super::sent::Sent;
 use crate::expr::Expr;
 use crate::http::headers::HeaderError;
-use crate::http::{BodyUse, Call, HeaderLines, Meaning, Method, Reply};
+use crate::http::{BodyUse, Call, Meaning, Method, Reply};
 
 /// What is sent.
 pub enum Body {
@@ -61,12 +62,13 @@ pub struct Write {
     endpoint: Endpoint,
     body: Body,
     put: bool,
-    own: HeaderLines,
+    sent: Sent,
     reads: Option<Vec<Arc<str>>>,
 }
 
 impl Write {
-    /// A step that sends `body` as JSON, with an idempotency key of its own for every item.
+    /// A step that sends `body` as JSON, with an idempotency key of its own for every item; `put`:
+    /// `PUT` instead of `POST`, `gzip`: compressed.
     ///
     /// # Errors
     /// None but a header that cannot be written, which these are not.
@@ -74,12 +76,9 @@ impl Write {
         name: impl Into<Arc<str>>,
         endpoint: Endpoint,
         body: Body,
-        put: bool,
+        (put, gzip): (bool, bool),
     ) -> Result<Self, HeaderError> {
-        let mut own = HeaderLines::standard("application/json", endpoint.configured());
-        if !endpoint.configured().has("content-type") {
-            own.push("Content-Type", "application/json")?;
-        }
+        let sent = Sent::new("application/json", endpoint.configured(), gzip)?;
         let of_body = match &body {
             Body::Expr(expr) => expr.names().map(<[_]>::to_vec),
             Body::Lookups(names) => Some(names.clone()),
@@ -89,7 +88,7 @@ impl Write {
             names.extend(endpoint.names().iter().cloned());
             names
         });
-        Ok(Write { name: name.into(), endpoint, body, put, own, reads })
+        Ok(Write { name: name.into(), endpoint, body, put, sent, reads })
     }
 
     fn judge(&self, reply: &Reply, call: &Call<'_>) -> Result<Applied, Fault> {
@@ -123,12 +122,12 @@ impl Step for Write {
     }
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
-        let body = self.body.render(item)?;
+        let (body, own) = self.sent.encode(self.body.render(item)?);
         let _held = cx.budget.hold(Account::Bodies, body.len());
         let key = cx.run.idempotency(item, &self.name);
         let asked = Asked {
             method: if self.put { Method::Put } else { Method::Post },
-            own: &self.own,
+            own,
             idempotency: Some(&key),
             body: Some(&body),
             body_use: BodyUse::Drain,

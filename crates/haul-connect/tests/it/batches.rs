@@ -298,3 +298,28 @@ fn batches_are_checked_where_they_are_said() {
         assert_eq!(refused.what, what);
     }
 }
+
+#[tokio::test]
+async fn bodies_are_compressed_where_it_saves() {
+    let server = Server::start(|_| reply("200 OK", "", "{}")).await;
+    let long = format!("{{\"a\": \"{}\"}}", "text ".repeat(200));
+    for (step, record, encoded) in [
+        (format!("{POST}encode = \"gzip\""), &*long, true),
+        (format!("{POST}encode = \"gzip\""), "{}", false),
+        (format!("{POST}encode = \"gzip\"\nbatch = {{ max = 1 }}"), &*long, true),
+        (POST.to_owned(), &*long, false),
+    ] {
+        let (world, answers) = all(&only(&server, &step), &[record]).await;
+        assert_eq!(words(&answers), ["ok"]);
+        let seen = server.seen().pop().unwrap();
+        assert_eq!(seen.header("content-encoding"), encoded.then_some("gzip"), "{step}");
+        assert_eq!(seen.header("content-type"), Some("application/json"));
+        assert!(world.last_verdict().wire_out >= seen.body.len() as u64);
+        if encoded {
+            let mut plain = String::new();
+            let mut reader = flate2::read::GzDecoder::new(&seen.body[..]);
+            std::io::Read::read_to_string(&mut reader, &mut plain).unwrap();
+            assert!(seen.body.len() < 200 && plain.contains(&long[1..long.len() - 1]), "{plain}");
+        }
+    }
+}

@@ -71,9 +71,12 @@ fn essence(job: &Job) -> Job {
 /// pace.
 fn step(spec: &StepSpec) -> StepSpec {
     let mut step = StepSpec { timeout: None, ..spec.clone() };
-    if let StepKind::Post { batch: Some(batch), .. } = &mut step.kind {
+    if let StepKind::Post { batch, gzip, .. } = &mut step.kind {
+        *gzip = false;
         let usual = BatchSpec::default();
-        (batch.max, batch.linger) = (usual.max, usual.linger);
+        if let Some(batch) = batch {
+            (batch.max, batch.linger) = (usual.max, usual.linger);
+        }
     }
     if let StepKind::Get { cache, .. } = &mut step.kind {
         *cache = None;

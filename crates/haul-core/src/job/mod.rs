@@ -244,6 +244,8 @@ pub enum StepKind {
         put: bool,
         /// Several items in one request.
         batch: Option<BatchSpec>,
+        /// The body is compressed with gzip.
+        gzip: bool,
     },
     /// Attach the value of an expression.
     Map {

@@ -151,12 +151,15 @@ fn step(spec: &StepSpec) -> Section {
             s.text("take", take.as_deref());
             s.duration("cache", *cache);
         }
-        StepKind::Post { url, body, put, batch } => {
+        StepKind::Post { url, body, put, batch, gzip } => {
             s.line(if *put { "put" } else { "post" }, quoted(url));
             s.text("body", body.as_deref());
             if let Some(spec) = batch {
                 s.line("batch", self::batch(spec));
                 s.text("outcomes", spec.outcomes.as_deref());
+            }
+            if *gzip {
+                s.line("encode", quoted("gzip"));
             }
         }
         StepKind::Map { expr } => s.line("map", quoted(expr)),

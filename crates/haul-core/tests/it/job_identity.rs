@@ -21,6 +21,7 @@ fn pace_and_patience_do_not_change_the_identity() {
         "secret.index.env=OTHER",
         "step.video.timeout=9s",
         "step.video.cache=9s",
+        "step.index.encode=gzip",
         "source.limit=5",
         "source.on_invalid=stop",
         "source.if_changed=all",

@@ -112,9 +112,12 @@ fn steps() -> impl Strategy<Value = Vec<StepSpec>> {
     let pure = (name(), text(), any::<bool>()).prop_map(|(name, expr, map)| {
         StepSpec::new(name, if map { StepKind::Map { expr } } else { StepKind::Filter { expr } })
     });
-    let last = (prop::option::of(text()), any::<bool>(), prop::option::of(batch())).prop_map(
-        |(body, put, batch)| {
-            StepSpec::new("last", StepKind::Post { url: "http://h:1/{id}".to_owned(), body, put, batch })
+    let last = (prop::option::of(text()), any::<bool>(), prop::option::of(batch()), any::<bool>()).prop_map(
+        |(body, put, batch, gzip)| {
+            StepSpec::new(
+                "last",
+                StepKind::Post { url: "http://h:1/{id}".to_owned(), body, put, batch, gzip },
+            )
         },
     );
     let filter = prop::option::of(text().prop_map(where_step));

@@ -111,7 +111,7 @@ fn post(
     if let Some(body) = &args.body {
         places.note(format!("step.{name}.body"), Place::Argument(format!("--body {body}")));
     }
-    StepSpec::new(name, StepKind::Post { url, body: args.body.clone(), put: false, batch: None })
+    StepSpec::new(name, StepKind::Post { url, body: args.body.clone(), put: false, batch: None, gzip: false })
 }
 
 fn find<'s>(steps: &'s mut [StepSpec], name: &str) -> Option<&'s mut StepSpec> {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod faults;
+mod proxies;
 mod redirects;
 mod replies;
 mod streams;

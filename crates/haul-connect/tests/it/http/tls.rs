@@ -13,24 +13,24 @@ use super::Rig;
 use crate::serve::{Act, Server, reply, shown, then_close};
 
 /// A certificate authority.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(super) fn new(name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn roots(&self) -> Roots {
+    pub(super) fn roots(&self) -> Roots {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         Roots::Given(Arc::new(roots))
     }
 
     /// A server identity for some names.
-    fn identity(&self, names: &[&str], expired: bool) -> TlsAcceptor {
+    pub(super) fn identity(&self, names: &[&str], expired: bool) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         if expired {

@@ -12,7 +12,7 @@ use crate::limits;
 const KINDS: [&str; 5] = ["get", "post", "put", "map", "filter"];
 
 /// What belongs to one of them.
-const OF_KINDS: [&str; 5] = ["take", "cache", "body", "batch", "outcomes"];
+const OF_KINDS: [&str; 6] = ["take", "cache", "body", "batch", "outcomes", "encode"];
 
 /// All steps in order; those that cannot be read are left out.
 pub(super) fn read_all(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Vec<StepSpec> {
@@ -96,7 +96,9 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
         _ => {
             let body = r.take("body", out, reader::text);
             let batch = batch(r, out);
-            StepKind::Post { url: said.ok()?, body, put: word == "put", batch }
+            let codings = [("gzip", true), ("identity", false)];
+            let gzip = r.take("encode", out, |n| reader::word(n, &codings)).unwrap_or_default();
+            StepKind::Post { url: said.ok()?, body, put: word == "put", batch, gzip }
         }
     };
     Some(kind)

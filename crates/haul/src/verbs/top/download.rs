@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use haul_connect::http::{Client, ClientOptions, HttpLocation, Url};
+use haul_connect::http::{Client, ClientOptions, HttpLocation, Proxies, Url};
 use haul_connect::rows::{ByteStream, OpenBytes};
 use haul_core::cx::RunKey;
 use haul_core::job::LimitsSpec;
@@ -35,7 +35,9 @@ impl Download {
     fn start(url: &str) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|e| e.to_string())?;
         let limits = LimitsSpec::default();
-        let client = Arc::new(Client::new(ClientOptions::default()));
+        let proxies = Proxies::from_environment().map_err(|e| e.to_string())?;
+        let options = ClientOptions { proxies, ..ClientOptions::default() };
+        let client = Arc::new(Client::new(options));
         let location = HttpLocation::new(client, url, limits.timeout).map_err(|e| e.to_string())?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         let stream = runtime.block_on(async {
