@@ -268,7 +268,10 @@ impl<'j> Steps<'j> {
                 };
                 let key = if *put { "put" } else { "post" };
                 let endpoint = self.endpoint(spec, url, &at(key))?;
-                Arc::new(Write::new(name, endpoint, body, (*put, *gzip)).map_err(|e| wrong(&at(key), &e))?)
+                Arc::new(
+                    Write::new(name, endpoint, body, (*put, self.compresses(*gzip)))
+                        .map_err(|e| wrong(&at(key), &e))?,
+                )
             }
             StepKind::Post { url, body, put, batch: Some(batch), gzip } => {
                 let by = batch.by.as_deref().map(member_or_expr);
@@ -288,7 +291,7 @@ impl<'j> Steps<'j> {
                     linger: batch.linger,
                     format: batch.format,
                     put: *put,
-                    gzip: *gzip,
+                    gzip: self.compresses(*gzip),
                     endpoint: self.endpoint(spec, url, &at(key))?,
                 };
                 Arc::new(Batch::new(name, batch).map_err(|e| wrong(&at(key), &e))?)
@@ -309,6 +312,11 @@ impl<'j> Steps<'j> {
                 Arc::new(Filter::new(name, filter))
             }
         })
+    }
+
+    /// What is only shown is shown as it reads.
+    fn compresses(&self, said: bool) -> bool {
+        said && self.client.options.witness.is_none()
     }
 
     /// What is sent of an item when nothing is said.
