@@ -73,6 +73,8 @@ pub const CONTROL_LINE: usize = 64 * KIB;
 pub const CONTROL_PEERS: usize = 32;
 /// A lane that is paused for longer gives its permits back.
 pub const PERMIT_HOLD: Duration = Duration::from_secs(1);
+/// A service that asks to be left alone for as long as this speaks of a quota, not of a request.
+pub const QUOTA_WAIT: Duration = Duration::from_secs(60);
 /// Attempts at an item that a service answers with 401 or 403 while it answers others.
 pub const DENIED_ATTEMPTS: u32 = 4;
 /// Items in work at least, unless a number is said: they also wait for commits, which take no permit.

@@ -118,6 +118,9 @@ impl Driver {
                 () = clock.sleep_until(wake) => {
                     if clock.now() >= publish_at {
                         let moved = self.publish();
+                        if let Some(why) = self.gives_up() {
+                            return Ok(why);
+                        }
                         publish_at = clock.now() + if moved { PUBLISH } else { PUBLISH_IDLE };
                     }
                 }
@@ -168,6 +171,12 @@ impl Driver {
             && self.state.pending.is_empty()
             && self.state.parked < limits::PARKED_ROWS
             && self.has_room()
+    }
+
+    /// Whether a service has refused everything for longer than it may.
+    fn gives_up(&self) -> Option<Why> {
+        let most = self.shop.policy.retry.give_up_after?;
+        self.shop.lanes.refused_for(most).map(|message| Why::GaveUp { message })
     }
 
     fn on_notice(&mut self, notice: Notice) -> Result<(), EngineError> {

@@ -12,6 +12,11 @@ pub enum Why {
     Finished,
     /// It was told to stop; the same command goes on.
     Stopped,
+    /// A service has refused everything for as long as it may; the same command goes on.
+    GaveUp {
+        /// `videos:8001 cannot be reached (connection refused) for 6 h`.
+        message: String,
+    },
     /// Bad input, and the policy is to stop at it.
     Invalid {
         /// `pairs.csv:1042: user_id "abc" is not an integer`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use haul_core::lane::{LanePolicy, Sign};
 use haul_core::ledger::LaneNote;
 use haul_core::pace::breaker::{LONGEST_GAP, Turn};
-use haul_core::{Clock, Fault, LaneId, Moment, Origin, Verdict, limits};
+use haul_core::{Clock, Fault, LaneId, Moment, Origin, UnixMs, Verdict, limits};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use tune::Changed;
@@ -19,11 +19,13 @@ use crate::meter::Latency;
 use crate::view::LaneView;
 
 mod lane;
+mod sleep;
 mod step;
 mod tune;
 mod words;
 
 use lane::{Lane, Slot};
+use sleep::Sleep;
 pub(crate) use step::StepLanes;
 use words::spoken;
 
@@ -39,6 +41,7 @@ pub(crate) struct LaneSet {
     tail: AtomicBool,
     /// A limit changed, or there is a new lane.
     moved: Notify,
+    sleep: Sleep,
     notes: Mutex<Vec<LaneNote>>,
     interval: Mutex<Interval>,
     pub(crate) gate: Gate,
@@ -66,6 +69,7 @@ impl LaneSet {
             alarm: watch::Sender::new(None),
             tail: AtomicBool::new(false),
             moved: Notify::new(),
+            sleep: Sleep::default(),
             notes: Mutex::default(),
             interval: Mutex::new(Interval { requests: 0, wire_in: 0, wire_out: 0, latency: Latency::new() }),
             gate: Gate::default(),
@@ -250,6 +254,27 @@ impl LaneSet {
         }
     }
 
+    /// What is said of a lane that has refused everything for so long.
+    pub(crate) fn refused_for(&self, most: Duration) -> Option<String> {
+        let now = self.clock.now();
+        self.all().iter().find_map(|lane| {
+            let (since, says) = lane.refusal()?;
+            let age = now.since(since);
+            (age >= most).then(|| format!("{} {says} for {}", lane.name, spoken(age)))
+        })
+    }
+
+    /// Notices when the machine, or this process, stood still.
+    pub(crate) fn look_at_clocks(&self) {
+        self.sleep.look(self.clock.now(), self.clock.wall());
+    }
+
+    /// True when the connections of an attempt that began then were cut by a standstill, not by a service.
+    pub(crate) fn stood_still(&self, began: UnixMs) -> bool {
+        self.look_at_clocks();
+        self.sleep.spoiled(began)
+    }
+
     fn refusal(&self, lane: &Lane) -> Option<String> {
         let (since, says) = lane.refusal()?;
         let age = self.clock.now().since(since);
@@ -262,10 +287,11 @@ impl LaneSet {
         self.alarm.subscribe()
     }
 
-    /// True when the lane waits as a whole, or nothing was answered since it could not be reached: what
-    /// fails there now is not the item's doing.
+    /// True when the lane waits as a whole, for its quota, or nothing was answered since it could not be
+    /// reached: what fails there now is not the item's doing.
     pub(crate) fn is_waiting(&self, origin: &str) -> bool {
-        self.all().iter().any(|l| &*l.name == origin && l.is_away())
+        let now = self.clock.now();
+        self.all().iter().any(|l| &*l.name == origin && l.is_away(now))
     }
 
     /// Why nothing moves, for people.

@@ -107,7 +107,12 @@ impl Shop {
         let judgement = match end {
             End::Done => self.done(&work, first),
             End::Skipped => Judgement::Skipped,
-            End::Fault { fault, unsafe_effect } => self.fault(&work, first, fault, unsafe_effect),
+            End::Fault { fault, unsafe_effect } => {
+                // No reply came: the connection may have been cut by a standstill of this machine.
+                let spoiled = fault.status().is_none() && self.lanes.stood_still(began);
+                let fault = if spoiled { fault.uncharged() } else { fault };
+                self.fault(&work, first, fault, unsafe_effect)
+            }
         };
         let note = Note::Settled(Settled {
             slice: work.item.slice,

@@ -85,6 +85,9 @@ pub struct PaceFlags {
     /// Time in which an item may be tried again: 10m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub within: Option<Duration>,
+    /// Stop when a service has refused everything for so long; the same command goes on [default: wait]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub give_up_after: Option<Duration>,
     /// Time for one attempt [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,

@@ -45,7 +45,7 @@ pub struct Summary<'a> {
 pub fn status_of(ending: &Ending) -> u8 {
     match ending.why {
         Why::Invalid { .. } => exit::INVALID,
-        Why::Stopped => exit::STOPPED,
+        Why::Stopped | Why::GaveUp { .. } => exit::STOPPED,
         Why::Finished if ending.counts.has_open() => exit::OPEN,
         Why::Finished => exit::DONE,
     }
@@ -111,6 +111,7 @@ impl Summary<'_> {
         let last = &self.ending.last;
         let how = match (&self.ending.why, self.ending.nothing_new) {
             (Why::Invalid { message }, _) => return format!("stopped at bad input: {message}"),
+            (Why::GaveUp { message }, _) => return format!("gave up: {message}"),
             (Why::Stopped, _) => "stopped before the end",
             (Why::Finished, _) if self.ending.counts.read() == 0 => {
                 let source = if last.source == "stdin" { "standard input" } else { &last.source };
@@ -206,6 +207,7 @@ impl Summary<'_> {
         let (why, message) = match &self.ending.why {
             Why::Finished => ("finished", None),
             Why::Stopped => ("stopped", None),
+            Why::GaveUp { message } => ("gave_up", Some(message)),
             Why::Invalid { message } => ("invalid", Some(message)),
         };
         json!({

@@ -331,11 +331,13 @@ pub struct RetrySpec {
     pub attempts: u32,
     /// Time after the first attempt in which an item may be retried; None: no bound.
     pub within: Option<Duration>,
+    /// How long a service that refuses everything is waited for before the run stops; None: for ever.
+    pub give_up_after: Option<Duration>,
 }
 
 impl Default for RetrySpec {
     fn default() -> Self {
-        RetrySpec { attempts: 8, within: None }
+        RetrySpec { attempts: 8, within: None, give_up_after: None }
     }
 }
 

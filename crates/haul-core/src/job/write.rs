@@ -224,6 +224,7 @@ fn retry(spec: &RetrySpec) -> Section {
         s.line("attempts", spec.attempts.to_string());
     }
     s.duration("within", spec.within.filter(|_| spec.within != usual.within));
+    s.duration("give_up_after", spec.give_up_after.filter(|_| spec.give_up_after != usual.give_up_after));
     s
 }
 

@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn decide(fault: &Fault, tried: Tried, now: i64) -> Retry {
-        let policy = RetrySpec { attempts: 3, within: Some(Duration::from_secs(10)) };
+        let policy = RetrySpec { attempts: 3, within: Some(Duration::from_secs(10)), ..RetrySpec::default() };
         after_fault(fault, tried, &policy, &Backoff::default(), UnixMs(now), 1.0)
     }
 

@@ -173,9 +173,18 @@ fn secrets() -> impl Strategy<Value = BTreeMap<String, SecretSpec>> {
 
 fn job() -> impl Strategy<Value = Job> {
     let service = (prop::option::of(rate()), prop::option::of(concurrency()), headers());
-    let retry = (1u32..=u32::MAX, prop::option::of(time()));
+    let retry = (1u32..=u32::MAX, prop::option::of(time()), prop::option::of(time()));
     (source(), service, secrets(), steps(), output(), retry, limits(), any::<bool>()).prop_map(
-        |(source, (rate, concurrency, headers), secrets, steps, output, (attempts, within), limits, once)| {
+        |(
+            source,
+            (rate, concurrency, headers),
+            secrets,
+            steps,
+            output,
+            (attempts, within, give_up_after),
+            limits,
+            once,
+        )| {
             let auth = secrets.keys().cloned().collect();
             let service = ServiceSpec { url: "https://h:8/p".to_owned(), rate, concurrency, auth, headers };
             Job {
@@ -185,7 +194,7 @@ fn job() -> impl Strategy<Value = Job> {
                 secrets,
                 steps,
                 output: Some(output),
-                retry: RetrySpec { attempts, within },
+                retry: RetrySpec { attempts, within, give_up_after },
                 limits,
                 delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
             }

@@ -12,6 +12,7 @@ impl Driver {
     /// Publishes the view, and once a second the tick. False: nothing moved since the last time.
     pub(crate) fn publish(&mut self) -> bool {
         let shop = &self.shop;
+        shop.lanes.look_at_clocks();
         let waiting_for = shop.lanes.waiting_for();
         let lanes = shop.lanes.views();
         let requests = lanes.iter().map(|l| l.requests).sum();

@@ -312,9 +312,13 @@ impl Lane {
         Ending { turn, moved }
     }
 
-    /// It waits as a whole, or could not be reached last; a host that an item names may not exist.
-    pub(super) fn is_away(&self) -> bool {
+    /// It waits as a whole, or could not be reached last; a host that an item names may not exist. What
+    /// asks to be left alone for long speaks of a quota.
+    pub(super) fn is_away(&self, now: Moment) -> bool {
         let s = self.state();
+        if s.held_until.since(now) >= limits::QUOTA_WAIT {
+            return true;
+        }
         let unreached = s.breaker.streak() > 0 && s.breaker.last_sign() == Some(Sign::Unreachable);
         s.breaker.open_since().is_some() || self.known && unreached
     }

@@ -13,8 +13,8 @@ use haul_core::lane::{LanePolicy, Sign};
 use haul_core::pace::Concurrency;
 use haul_core::source::{NewItem, Rejection, Rereading, Slice};
 use haul_core::{
-    Applied, Budget, Cursor, Cx, Effect, Fault, Fingerprint, Item, Opener, Origin, Page, Position, Record,
-    Source, Step, Verdict,
+    Applied, Budget, Clock, Cursor, Cx, Effect, Fault, Fingerprint, Item, Opener, Origin, Page, Position,
+    Record, Source, Step, Verdict,
 };
 use haul_engine::ledger::MemoryLedger;
 use haul_engine::{Control, Ending, EngineError, Handle, Orders, Policy, TokioClock, control};
@@ -286,11 +286,21 @@ pub fn drive(
     ledger: &MemoryLedger,
     during: impl AsyncFnOnce(Handle) + 'static,
 ) -> Result<Ending, EngineError> {
+    drive_by(|| Arc::new(TokioClock::simulated()), orders, ledger, during)
+}
+
+/// As [`drive`], by a clock of its own.
+pub fn drive_by(
+    clock: impl FnOnce() -> Arc<dyn Clock>,
+    orders: Orders,
+    ledger: &MemoryLedger,
+    during: impl AsyncFnOnce(Handle) + 'static,
+) -> Result<Ending, EngineError> {
     let rt = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let ledger = Box::new(ledger.reopen());
     rt.block_on(async move {
         let (control, handle): (Control, Handle) = control();
-        let run = haul_engine::run(orders, ledger, Arc::new(TokioClock::simulated()), control);
+        let run = haul_engine::run(orders, ledger, clock(), control);
         tokio::pin!(run);
         tokio::select! {
             biased;

@@ -133,6 +133,8 @@ fn every_flag_lowers_to_its_key() {
         "10/s",
         "--attempts",
         "2",
+        "--give-up-after",
+        "6h",
         "--timeout",
         "1m30s",
         "--memory",
@@ -167,7 +169,8 @@ row       = "{a}"
 if_exists = "append"
 
 [retry]
-attempts = 2
+attempts      = 2
+give_up_after = "6h"
 
 [limits]
 rate    = "10/s"

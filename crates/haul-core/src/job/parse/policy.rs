@@ -25,9 +25,10 @@ pub(super) fn retry(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> R
     let usual = RetrySpec::default();
     let attempts = r.take("attempts", out, |n| reader::whole(n, 1, u64::from(u32::MAX)));
     let within = r.take("within", out, duration).or(usual.within);
+    let give_up_after = r.take("give_up_after", out, duration).or(usual.give_up_after);
     r.finish(out);
     let attempts = attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(usual.attempts);
-    RetrySpec { attempts, within }
+    RetrySpec { attempts, within, give_up_after }
 }
 
 pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> LimitsSpec {
