@@ -66,7 +66,10 @@ fn shell(scene: &Scene, args: &[String], after: &str) -> Terminal {
     let quoted: Vec<String> = args.iter().map(|a| format!("'{a}'")).collect();
     let line = format!("{} {}; {after}", env!("CARGO_BIN_EXE_haul"), quoted.join(" "));
     let mut command = Command::new("setsid");
-    command.args(["--ctty", "sh", "-c", &line]).current_dir(scene.place.path());
+    // A shell that was born deaf to SIGHUP (the tests run under `nohup`) would not pass it on.
+    command
+        .args(["--ctty", "env", "--default-signal=HUP", "sh", "-c", &line])
+        .current_dir(scene.place.path());
     for (name, value) in program.get_envs() {
         command.env(name, value.unwrap());
     }
