@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client: one request at a time through the lane of its host, sent once.
+//! The HTTP client: one request at a time through the lane of its host, sent once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::dial::{Dialer, PROXY_DENIED};
 use super::encoding::{DecodeError, decode};
 use super::frame::{ReplyError, ReplyReader};
 use super::head::Head;
+use super::mux::Muxes;
 use super::pool::Pool;
 use super::proxy::Proxies;
 use super::redirect::{Route, Stop, followed};
@@ -21,7 +22,7 @@ use super::reply::{Reply, bounded, origin_of};
 use super::request::{BodyUse, COPIED_BODY, Call, Method, write_request};
 use super::status::{StatusRules, sign};
 use super::tls::{Roots, Tls, UNTRUSTED};
-use super::url::Url;
+use super::url::{Scheme, Url};
 use super::wire::Traffic;
 use super::witness::{Seen, Witness, kept_back};
 
@@ -59,7 +60,8 @@ impl Default for ClientOptions {
 /// The connections of a run.
 pub struct Client {
     pub(crate) dialer: Dialer,
-    pool: Pool,
+    pub(crate) pool: Pool,
+    pub(crate) muxes: Muxes,
     pub(crate) options: ClientOptions,
 }
 
@@ -85,8 +87,17 @@ struct Answered {
 pub(crate) struct Unanswered {
     pub(crate) fault: Fault,
     pub(crate) sign: Sign,
-    elapsed: Duration,
-    traffic: Traffic,
+    pub(crate) elapsed: Duration,
+    pub(crate) traffic: Traffic,
+}
+
+/// A reply that came whole.
+pub(crate) struct Whole {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+    /// From the send to the last byte.
+    pub(crate) elapsed: Duration,
+    pub(crate) traffic: Traffic,
 }
 
 impl Unanswered {
@@ -103,7 +114,7 @@ impl Client {
     /// A client without connections.
     pub fn new(options: ClientOptions) -> Self {
         let dialer = Dialer::new(Tls::new(options.roots.clone()), options.proxies.clone());
-        Client { dialer, pool: Pool::new(), options }
+        Client { dialer, pool: Pool::new(), muxes: Muxes::default(), options }
     }
 
     /// Sends a request once, follows redirects, and returns the reply whatever its status. `lane` is
@@ -202,22 +213,14 @@ impl Client {
         cx: &Cx<'_>,
     ) -> Result<(Reply, Option<Box<str>>), Fault> {
         let permit = cx.lanes.enter(hop.lane).await;
-        let mut answered = match self.exchange(hop, ReplyReader::new(hop.call.body_use), cx).await {
-            Ok(answered) => answered,
+        let whole = match self.whole(hop, cx).await {
+            Ok(whole) => whole,
             Err(unanswered) => {
                 permit.end(unanswered.verdict());
                 return Err(unanswered.fault);
             }
         };
-        answered.conn.rest();
-        let traffic = answered.conn.traffic().since(answered.before);
-        let elapsed = answered.ended.at.duration_since(answered.started);
-        if answered.ended.reusable {
-            self.pool.put(hop.lane, answered.conn, answered.ended.at);
-        }
-        let Some((mut head, body)) = answered.reader.into_parts() else {
-            return Err(Fault::transient("body", format!("{}: no reply", hop.url)));
-        };
+        let Whole { mut head, body, elapsed, traffic } = whole;
         let location = followed(&mut head, hop.call.method, rules);
         let decoded = decode_body(&head, body, hop);
         let mut verdict = Verdict::new(sign(head.status, rules.names(head.status)), elapsed);
@@ -237,6 +240,29 @@ impl Client {
                 verdict.retry_after = reply.wait();
                 permit.end(verdict);
                 Ok((reply, location))
+            }
+        }
+    }
+
+    /// One request and its whole reply, in the protocol that the service likes best.
+    async fn whole(&self, hop: &Hop<'_>, cx: &Cx<'_>) -> Result<Whole, Unanswered> {
+        if hop.url.scheme() == Scheme::Https
+            && let Some(whole) = Box::pin(self.multiplexed(hop, cx)).await?
+        {
+            return Ok(whole);
+        }
+        let mut answered = self.exchange(hop, ReplyReader::new(hop.call.body_use), cx).await?;
+        answered.conn.rest();
+        let traffic = answered.conn.traffic().since(answered.before);
+        let elapsed = answered.ended.at.duration_since(answered.started);
+        if answered.ended.reusable {
+            self.pool.put(hop.lane, answered.conn, answered.ended.at);
+        }
+        match answered.reader.into_parts() {
+            Some((head, body)) => Ok(Whole { head, body, elapsed, traffic }),
+            None => {
+                let fault = Fault::transient("body", format!("{}: no reply", hop.url));
+                Err(Unanswered { fault, sign: Sign::Erred, elapsed, traffic })
             }
         }
     }
@@ -296,16 +322,21 @@ impl Client {
         patience: &Patience,
         started: Instant,
     ) -> Result<Conn, Unanswered> {
-        self.dialer.open(url, self.options.connect_timeout, patience).await.map_err(|fault| Unanswered {
-            sign: if matches!(fault.code(), UNTRUSTED | PROXY_DENIED) {
-                Sign::Denied
-            } else {
-                Sign::Unreachable
+        let opened = self.dialer.open(url, self.options.connect_timeout, patience).await;
+        opened.map_err(|fault| self.unopened(url, fault, started))
+    }
+
+    /// What is said of a connection that could not be opened.
+    pub(crate) fn unopened(&self, url: &Url, fault: Fault, started: Instant) -> Unanswered {
+        Unanswered {
+            sign: match fault.code() {
+                UNTRUSTED | PROXY_DENIED => Sign::Denied,
+                _ => Sign::Unreachable,
             },
             fault: fault.with_origin(origin_of(url)),
             elapsed: started.elapsed(),
             traffic: Traffic::default(),
-        })
+        }
     }
 
     pub(crate) fn patience(&self, timeout: Duration, from: Instant) -> Patience {

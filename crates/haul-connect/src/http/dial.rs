@@ -12,13 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::conn::{Conn, Patience};
 use super::head::parse_head;
 use super::headers::USER_AGENT;
 use super::proxy::{Proxies, Proxy};
 use super::status::reason;
-use super::tls::Tls;
+use super::tls::{H2, Tls};
 use super::url::{Scheme, Url};
 use super::wire::{Counted, Wire};
 
@@ -32,6 +33,14 @@ pub(crate) const PROXY_DENIED: &str = "proxy_denied";
 /// The longest answer of a proxy to the wish for a tunnel.
 const TUNNEL_HEAD: usize = 16 * 1024;
 
+/// A connection, by what is spoken on it.
+pub(crate) enum Opened {
+    /// HTTP/1.1.
+    One(Conn),
+    /// HTTP/2.
+    Two(Box<TlsStream<Counted>>),
+}
+
 /// Opens connections.
 pub(crate) struct Dialer {
     names: Names,
@@ -44,24 +53,50 @@ impl Dialer {
         Dialer { names: Names::default(), tls, proxies }
     }
 
-    /// Opens a connection to the origin of `url` within `connect` and the patience of the attempt.
+    /// Opens a connection to the origin of `url` within `connect` and the patience of the attempt, to
+    /// speak HTTP/1.1 on it.
     pub(crate) async fn open(
         &self,
         url: &Url,
         connect: Duration,
         patience: &Patience,
     ) -> Result<Conn, Fault> {
-        let until = patience.deadline.min(Instant::now() + connect);
-        match timeout_at(until, self.open_now(url, until)).await {
-            Ok(Ok((wire, via))) => Ok(Conn::new(wire, via, patience)),
-            Ok(Err(fault)) => Err(fault),
-            Err(_) => {
-                Err(Fault::transient("timeout", format!("{}: no connection within {connect:?}", url.base())))
-            }
-        }
+        let (wire, via) = self.open_within(url, connect, patience, false).await?;
+        Ok(Conn::new(wire, via, patience))
     }
 
-    async fn open_now(&self, url: &Url, until: Instant) -> Result<(Wire, Option<Arc<Proxy>>), Fault> {
+    /// As [`Dialer::open`], in the protocol that the service likes best.
+    pub(crate) async fn open_any(
+        &self,
+        url: &Url,
+        connect: Duration,
+        patience: &Patience,
+    ) -> Result<Opened, Fault> {
+        Ok(match self.open_within(url, connect, patience, true).await? {
+            (Wire::Tls(tls), _) if tls.get_ref().1.alpn_protocol() == Some(H2) => Opened::Two(tls),
+            (wire, via) => Opened::One(Conn::new(wire, via, patience)),
+        })
+    }
+
+    async fn open_within(
+        &self,
+        url: &Url,
+        connect: Duration,
+        patience: &Patience,
+        any: bool,
+    ) -> Result<(Wire, Option<Arc<Proxy>>), Fault> {
+        let until = patience.deadline.min(Instant::now() + connect);
+        timeout_at(until, self.open_now(url, until, any)).await.unwrap_or_else(|_| {
+            Err(Fault::transient("timeout", format!("{}: no connection within {connect:?}", url.base())))
+        })
+    }
+
+    async fn open_now(
+        &self,
+        url: &Url,
+        until: Instant,
+        any: bool,
+    ) -> Result<(Wire, Option<Arc<Proxy>>), Fault> {
         let proxy = self.proxies.to(url);
         let mut tcp = match proxy {
             None => self.connect(url, until).await?,
@@ -76,7 +111,7 @@ impl Dialer {
         let tcp = Counted::new(tcp);
         Ok(match url.scheme() {
             Scheme::Http => (Wire::Plain(tcp), proxy.cloned()),
-            Scheme::Https => (Wire::Tls(Box::new(self.tls.handshake(url, tcp).await?)), None),
+            Scheme::Https => (Wire::Tls(Box::new(self.tls.handshake(url, tcp, any).await?)), None),
         })
     }
 

@@ -114,6 +114,18 @@ fn parse_with<'b>(
     scan.finish(status, http11).map(|head| Some((head, len)))
 }
 
+/// The head of a reply whose fields were taken apart already, its body framed by other means.
+pub(crate) fn head_of<'a>(
+    status: u16,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<Head, HeadError> {
+    let mut scan = Scan::default();
+    for (name, value) in fields {
+        scan.field(name, value, false)?;
+    }
+    scan.finish(status, true)
+}
+
 /// What was seen of the fields so far.
 #[derive(Default)]
 struct Scan {

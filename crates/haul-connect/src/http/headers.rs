@@ -78,6 +78,14 @@ impl HeaderLines {
         })
     }
 
+    /// Names and values, in order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.bytes.split(|b| *b == b'\n').filter_map(|line| {
+            let at = line.iter().position(|b| *b == b':')?;
+            Some((std::str::from_utf8(&line[..at]).ok()?, line[at + 1..].trim_ascii()))
+        })
+    }
+
     /// True when there is no line.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client of steps and sources.
+//! The HTTP client of steps and sources; HTTP/2 is spoken where TLS agrees on it.
 //!
 //! Written for little CPU and memory per request: no spawned connection tasks, no channels, one
 //! write and one read per small exchange, no buffers on idle connections. The reading of replies
@@ -10,6 +10,7 @@
 //! | [`head`], [`frame`], `chunks`, [`encoding`] | bytes to a reply, without I/O |
 //! | [`status`], [`reply`], `redirect` | what a reply means |
 //! | `wire`, `dial`, [`proxy`], `tls`, `conn`, `pool` | connections |
+//! | `mux`, `multiplexed` | HTTP/2: connections that carry many requests |
 //! | [`client`], [`stream`], [`location`] | one request through its lane; a body piece by piece, as a source |
 //! | [`witness`] | who looks on, and keeps effects back |
 
@@ -22,6 +23,8 @@ pub mod frame;
 pub mod head;
 pub mod headers;
 pub mod location;
+mod multiplexed;
+mod mux;
 mod pool;
 pub mod proxy;
 pub mod redact;

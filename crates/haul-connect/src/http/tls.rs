@@ -23,19 +23,35 @@ pub enum Roots {
     Given(Arc<RootCertStore>),
 }
 
+/// HTTP/2 over TLS, as ALPN names it.
+pub(crate) const H2: &[u8] = b"h2";
+
 /// Opens TLS sessions. The authorities are loaded when the first one is needed.
 pub(crate) struct Tls {
     roots: Roots,
-    connector: OnceCell<TlsConnector>,
+    connectors: OnceCell<Connectors>,
+}
+
+/// One for each choice of protocols.
+struct Connectors {
+    http1: TlsConnector,
+    any: TlsConnector,
 }
 
 impl Tls {
     pub(crate) fn new(roots: Roots) -> Self {
-        Tls { roots, connector: OnceCell::new() }
+        Tls { roots, connectors: OnceCell::new() }
     }
 
-    pub(crate) async fn handshake(&self, url: &Url, tcp: Counted) -> Result<TlsStream<Counted>, Fault> {
-        let connector = self.connector.get_or_try_init(|| self.load(url)).await?;
+    /// `any`: HTTP/2 is offered as well as HTTP/1.1.
+    pub(crate) async fn handshake(
+        &self,
+        url: &Url,
+        tcp: Counted,
+        any: bool,
+    ) -> Result<TlsStream<Counted>, Fault> {
+        let connectors = self.connectors.get_or_try_init(|| self.load(url)).await?;
+        let connector = if any { &connectors.any } else { &connectors.http1 };
         let host = url.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             Fault::transient(UNTRUSTED, format!("{}: no certificate can name this host", url.base()))
@@ -43,7 +59,7 @@ impl Tls {
         connector.connect(name, tcp).await.map_err(|e| refused(url, &e))
     }
 
-    async fn load(&self, url: &Url) -> Result<TlsConnector, Fault> {
+    async fn load(&self, url: &Url) -> Result<Connectors, Fault> {
         let roots = match &self.roots {
             Roots::Given(roots) => Arc::clone(roots),
             Roots::System => {
@@ -76,7 +92,9 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        let mut any = config.clone();
+        any.alpn_protocols.insert(0, H2.to_vec());
+        Ok(Connectors { http1: TlsConnector::from(Arc::new(config)), any: TlsConnector::from(Arc::new(any)) })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,15 +26,39 @@ impl Traffic {
     }
 }
 
+/// What passed over a connection, for those who share it.
+#[derive(Default, Debug)]
+pub(crate) struct Meter {
+    wire_in: AtomicU64,
+    wire_out: AtomicU64,
+}
+
+impl Meter {
+    fn traffic(&self) -> Traffic {
+        Traffic { wire_in: self.wire_in.load(Relaxed), wire_out: self.wire_out.load(Relaxed) }
+    }
+
+    /// What passed since the last call: the sum of all calls is what passed. For connections whose
+    /// traffic is never read otherwise.
+    pub(crate) fn take(&self) -> Traffic {
+        Traffic { wire_in: self.wire_in.swap(0, Relaxed), wire_out: self.wire_out.swap(0, Relaxed) }
+    }
+}
+
 /// A TCP connection that counts.
 pub(crate) struct Counted {
     tcp: TcpStream,
-    traffic: Traffic,
+    meter: Arc<Meter>,
 }
 
 impl Counted {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Counted { tcp, traffic: Traffic::default() }
+        Counted { tcp, meter: Arc::default() }
+    }
+
+    /// Its counts.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
     }
 }
 
@@ -44,7 +70,7 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        self.traffic.wire_in += (buf.filled().len() - before) as u64;
+        self.meter.wire_in.fetch_add((buf.filled().len() - before) as u64, Relaxed);
         polled
     }
 }
@@ -53,7 +79,7 @@ impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
         if let Poll::Ready(Ok(n)) = &polled {
-            self.traffic.wire_out += *n as u64;
+            self.meter.wire_out.fetch_add(*n as u64, Relaxed);
         }
         polled
     }
@@ -65,7 +91,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
         if let Poll::Ready(Ok(n)) = &polled {
-            self.traffic.wire_out += *n as u64;
+            self.meter.wire_out.fetch_add(*n as u64, Relaxed);
         }
         polled
     }
@@ -93,8 +119,8 @@ impl Wire {
     /// Everything that passed so far.
     pub(crate) fn traffic(&self) -> Traffic {
         match self {
-            Wire::Plain(tcp) => tcp.traffic,
-            Wire::Tls(tls) => tls.get_ref().0.traffic,
+            Wire::Plain(tcp) => tcp.meter.traffic(),
+            Wire::Tls(tls) => tls.get_ref().0.meter.traffic(),
         }
     }
 

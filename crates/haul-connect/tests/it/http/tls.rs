@@ -29,8 +29,17 @@ impl Authority {
         Roots::Given(Arc::new(roots))
     }
 
-    /// A server identity for some names.
+    /// A server identity for some names; it speaks HTTP/1.1.
     pub(super) fn identity(&self, names: &[&str], expired: bool) -> TlsAcceptor {
+        self.made(names, expired, &[b"http/1.1"])
+    }
+
+    /// One that offers these protocols.
+    pub(super) fn speaking(&self, names: &[&str], protocols: &[&[u8]]) -> TlsAcceptor {
+        self.made(names, false, protocols)
+    }
+
+    fn made(&self, names: &[&str], expired: bool, protocols: &[&[u8]]) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         if expired {
@@ -47,7 +56,7 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }
