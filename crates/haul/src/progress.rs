@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use haul_engine::{Handle, Snapshot};
@@ -25,6 +26,8 @@ const CALM_AFTER_MS: u64 = 600_000;
 const CALM_LINE_MS: u64 = 60_000;
 /// Positions of the bar: its length is a share, not a number of anything.
 const BAR_STEPS: u64 = 1000;
+/// Words that wait to be said: a terminal that takes no more (Ctrl-S) loses those after.
+const UNSAID: usize = 64;
 /// Time over which the current rate is taken.
 const RECENT_MS: u64 = 10_000;
 
@@ -41,8 +44,28 @@ enum Mode {
 pub struct Progress {
     run: String,
     log: PathBuf,
-    stopping: AtomicBool,
     inner: Mutex<Inner>,
+}
+
+/// What the run has to say while it works. Never waits for the terminal.
+#[derive(Clone)]
+pub struct Voice(SyncSender<Word>);
+
+enum Word {
+    Say(&'static str),
+    Detach,
+}
+
+impl Voice {
+    /// As [`Progress::say`], when its turn comes.
+    pub fn say(&self, text: &'static str) {
+        let _ = self.0.try_send(Word::Say(text));
+    }
+
+    /// The terminal went away: what is said from now on goes to the run's log.
+    pub fn detach(&self) {
+        let _ = self.0.try_send(Word::Detach);
+    }
 }
 
 struct Inner {
@@ -71,18 +94,32 @@ impl Progress {
             recent: VecDeque::new(),
             waiting_for: Vec::new(),
         };
-        Progress { run: run.to_owned(), log, stopping: AtomicBool::new(false), inner: Mutex::new(inner) }
+        Progress { run: run.to_owned(), log, inner: Mutex::new(inner) }
     }
 
-    /// Shows the run until it is dropped.
-    pub async fn watch(&self, handle: Handle) {
+    /// Shows the run on a thread of its own, until every [`Voice`] is gone: a terminal that takes
+    /// nothing more holds up that thread, and not the run. No thread to be had: nothing is shown.
+    pub fn watch(self: &Arc<Self>, handle: Handle) -> (Voice, Option<JoinHandle<()>>) {
+        let (words, heard) = sync_channel(UNSAID);
+        let progress = self.clone();
+        let thread = std::thread::Builder::new()
+            .name("haul-progress".to_owned())
+            .spawn(move || progress.go_on_showing(&handle, &heard));
+        (Voice(words), thread.ok())
+    }
+
+    fn go_on_showing(&self, handle: &Handle, heard: &Receiver<Word>) {
         let every = if self.lock().mode == Mode::Bar { DRAW } else { LOOK };
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
-            ticks.tick().await;
-            if self.lock().mode != Mode::Quiet {
-                self.show(&handle.snapshot());
+            match heard.recv_timeout(every) {
+                Ok(Word::Say(text)) => self.say(text),
+                Ok(Word::Detach) => self.detach(),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.lock().mode != Mode::Quiet {
+                        self.show(&handle.snapshot());
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -138,13 +175,8 @@ impl Progress {
         }
     }
 
-    /// True from the second call on.
-    pub fn stopping(&self) -> bool {
-        self.stopping.swap(true, Ordering::Relaxed)
-    }
-
     /// The terminal went away: what is said from now on goes to the run's log.
-    pub fn detach(&self) {
+    fn detach(&self) {
         let mut inner = self.lock();
         if let Some(bar) = inner.bar.take() {
             bar.set_draw_target(ProgressDrawTarget::hidden());

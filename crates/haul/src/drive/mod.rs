@@ -9,6 +9,7 @@ mod ready;
 mod spool;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use haul_core::job::{ColumnType, Identity, Job, Places, RowFormat, StepKind, freeze};
 use haul_core::limits;
@@ -216,6 +217,7 @@ struct Started {
 fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<Ending, EngineError>, u64) {
     let Started { ledger, orders, runtime } = started;
     let (control, handle) = control();
+    let (voice, showing) = progress.watch(handle.clone());
     let ended = runtime.block_on(async {
         // Dropped at the end of the block: the socket goes away before the run's lock.
         let _listening = match socket::listen(dir, handle.clone()) {
@@ -225,19 +227,16 @@ fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<En
                 None
             }
         };
-        let watching = tokio::spawn({
-            let (progress, handle) = (progress.clone(), handle.clone());
-            async move { progress.watch(handle).await }
-        });
-        let listening = tokio::spawn(signals::obey(handle.clone(), progress.clone()));
+        let listening = tokio::spawn(signals::obey(handle.clone(), voice));
         let clock = Arc::new(TokioClock::new());
         let ended = haul_engine::run(orders, Box::new(ledger), clock, control).await;
-        watching.abort();
         listening.abort();
         ended
     });
     // A thread that waits for standard input must not hold up the end.
     runtime.shutdown_background();
+    // Its last voice went with the runtime.
+    drop(showing.map(JoinHandle::join));
     (ended, handle.snapshot().settled_now)
 }
 

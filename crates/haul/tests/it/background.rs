@@ -54,6 +54,11 @@ impl Terminal {
         }
     }
 
+    /// Types this.
+    fn types(&mut self, keys: &[u8]) {
+        self.master.write_all(keys).unwrap();
+    }
+
     /// Closes the window: what runs in it is hung up.
     fn close(self) -> Child {
         self.child
@@ -110,6 +115,20 @@ fn closing_the_terminal_of_a_run_detaches_it() {
     scene.accepted(300);
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("the terminal went away") && log.contains("read 300 = done 300"), "{log}");
+}
+
+#[test]
+fn a_terminal_that_takes_no_more_does_not_hold_up_the_run() {
+    let scene = Scene::with(100, slow());
+    let mut terminal = shell(&scene, &scene.posting(&["-j4", "--run=night"]), "exec sleep 60");
+    until_accepted(&scene, 10);
+    terminal.types(b"\x13"); // Ctrl-S
+    until_accepted(&scene, 100);
+    terminal.types(b"\x11"); // Ctrl-Q
+    terminal.until("read 100 = done 100");
+    let mut child = terminal.close();
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
