@@ -76,6 +76,10 @@ pub(crate) struct State {
     pub(crate) retry_at: Option<Moment>,
     /// Why nothing more can be read.
     pub(crate) failed: Option<Fault>,
+    /// Items that had failed, were rejected or in doubt before this process began.
+    pub(crate) open_before: u64,
+    /// More failed than may.
+    pub(crate) too_many: Option<Why>,
     /// An item is new in this process.
     pub(crate) anything_new: bool,
     pub(crate) last_tick: Option<Moment>,
@@ -150,6 +154,9 @@ impl Driver {
         {
             return Err(EngineError::Fault(fault));
         }
+        if let Some(why) = s.too_many.take() {
+            return Ok(Some(why));
+        }
         let nothing_left =
             self.reading == 0 && s.pending.is_empty() && s.window == 0 && s.parked == 0 && s.due.is_empty();
         Ok(nothing_left.then_some(Why::Finished))
@@ -188,6 +195,7 @@ impl Driver {
                 self.shop.budget.give(Account::Window, bytes);
                 s.parked = parked;
                 s.next_due = next_due;
+                self.count_failures();
             }
             Notice::Due(rows) => {
                 s.asked_due = false;
@@ -197,6 +205,19 @@ impl Driver {
             Notice::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Notes when more has failed than may, since this process began.
+    fn count_failures(&mut self) {
+        let Some(bound) = self.shop.policy.retry.max_failed else { return };
+        let (open, settled) = {
+            let view = self.view.lock();
+            (view.counts.failed + view.counts.rejected + view.counts.in_doubt, view.settled_now)
+        };
+        let failed = open.saturating_sub(self.state.open_before);
+        if bound.is_exceeded(failed, settled) {
+            self.state.too_many = Some(Why::TooManyFailed { failed, settled });
+        }
     }
 
     fn on_read(&mut self, read: Read) -> Result<Option<Why>, EngineError> {

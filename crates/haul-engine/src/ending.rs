@@ -17,6 +17,13 @@ pub enum Why {
         /// `videos:8001 cannot be reached (connection refused) for 6 h`.
         message: String,
     },
+    /// More items failed than may.
+    TooManyFailed {
+        /// Items that failed, were rejected or are in doubt since this process began.
+        failed: u64,
+        /// Items that it settled.
+        settled: u64,
+    },
     /// Bad input, and the policy is to stop at it.
     Invalid {
         /// `pairs.csv:1042: user_id "abc" is not an integer`.

@@ -174,6 +174,11 @@ impl Running {
         let state = State {
             parked: recovered.slices.iter().map(|s| s.counts.waiting).sum(),
             next_due: recovered.next_due,
+            open_before: recovered
+                .slices
+                .iter()
+                .map(|s| s.counts.failed + s.counts.rejected + s.counts.in_doubt)
+                .sum(),
             pending,
             ..State::default()
         };

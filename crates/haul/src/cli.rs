@@ -33,6 +33,7 @@ During   runs     list runs and how they are
          tune     change the pace of a run that works
 After    errors   show what failed, was rejected or is in doubt, by kind
          retry    try failed items again
+         settle   say what became of items that failed or are in doubt
          rm       delete runs
          gc       delete old runs that nobody needs
 Else     demo     see a run that is killed half-way lose nothing

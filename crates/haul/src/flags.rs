@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use haul_core::job::units::{parse_duration, parse_size};
-use haul_core::job::{Column, Concurrency, Delivery, HeaderMode, IfChanged, OnInvalid, parse_column};
+use haul_core::job::{
+    Column, Concurrency, Delivery, HeaderMode, IfChanged, MaxFailed, OnInvalid, parse_column,
+};
 use haul_engine::rundir::RunDir;
 
 use crate::runs;
@@ -88,6 +90,9 @@ pub struct PaceFlags {
     /// Stop when a service has refused everything for so long; the same command goes on [default: wait]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub give_up_after: Option<Duration>,
+    /// Stop when more than so many items failed: 100, 5% [exit status 4]
+    #[arg(long, value_name = "N|P%", value_parser = MaxFailed::parse)]
+    pub max_failed: Option<MaxFailed>,
     /// Time for one attempt [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -137,7 +142,21 @@ pub struct RunFlags {
     #[command(flatten)]
     pub background: BackgroundFlags,
     #[command(flatten)]
+    pub end: EndFlags,
+    #[command(flatten)]
     pub show: ShowFlags,
+}
+
+/// What is done when a run ends.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "End")]
+pub struct EndFlags {
+    /// Write all items that failed, were rejected or are in doubt to a file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub failed_to: Option<PathBuf>,
+    /// Run a shell command when the run ends; it gets the summary as JSON, and HAUL_RUN and HAUL_STATUS
+    #[arg(long, value_name = "CMD")]
+    pub notify: Option<String>,
 }
 
 /// Whether the run keeps its terminal.

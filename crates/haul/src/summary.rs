@@ -45,7 +45,7 @@ pub struct Summary<'a> {
 pub fn status_of(ending: &Ending) -> u8 {
     match ending.why {
         Why::Invalid { .. } => exit::INVALID,
-        Why::Stopped | Why::GaveUp { .. } => exit::STOPPED,
+        Why::Stopped | Why::GaveUp { .. } | Why::TooManyFailed { .. } => exit::STOPPED,
         Why::Finished if ending.counts.has_open() => exit::OPEN,
         Why::Finished => exit::DONE,
     }
@@ -112,6 +112,13 @@ impl Summary<'_> {
         let how = match (&self.ending.why, self.ending.nothing_new) {
             (Why::Invalid { message }, _) => return format!("stopped at bad input: {message}"),
             (Why::GaveUp { message }, _) => return format!("gave up: {message}"),
+            (Why::TooManyFailed { failed, settled }, _) => {
+                return format!(
+                    "stopped: {} of {} settled failed, which is more than --max-failed allows",
+                    format::count(*failed),
+                    format::items(*settled)
+                );
+            }
             (Why::Stopped, _) => "stopped before the end",
             (Why::Finished, _) if self.ending.counts.read() == 0 => {
                 let source = if last.source == "stdin" { "standard input" } else { &last.source };
@@ -208,6 +215,7 @@ impl Summary<'_> {
             Why::Finished => ("finished", None),
             Why::Stopped => ("stopped", None),
             Why::GaveUp { message } => ("gave_up", Some(message)),
+            Why::TooManyFailed { .. } => ("too_many_failed", None),
             Why::Invalid { message } => ("invalid", Some(message)),
         };
         json!({

@@ -5,6 +5,7 @@
 //! may change from one process of a run to the next.
 
 mod batch;
+mod bound;
 mod check;
 mod diagnose;
 mod each;
@@ -22,6 +23,7 @@ use crate::pace::Rate;
 use crate::secret::SecretSpec;
 
 pub use batch::{BatchFormat, BatchSpec};
+pub use bound::MaxFailed;
 pub use check::{Problem, check, is_secret_header};
 pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
 pub use each::{EachStep, parse_each};
@@ -333,11 +335,13 @@ pub struct RetrySpec {
     pub within: Option<Duration>,
     /// How long a service that refuses everything is waited for before the run stops; None: for ever.
     pub give_up_after: Option<Duration>,
+    /// More failures than this stop the run; None: no bound.
+    pub max_failed: Option<MaxFailed>,
 }
 
 impl Default for RetrySpec {
     fn default() -> Self {
-        RetrySpec { attempts: 8, within: None, give_up_after: None }
+        RetrySpec { attempts: 8, within: None, give_up_after: None, max_failed: None }
     }
 }
 

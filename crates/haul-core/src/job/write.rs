@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::units::{format_duration, format_size};
 use super::{
     BatchSpec, Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode, IfChanged, IfExists, Job,
-    LimitsSpec, OnInvalid, OnStatus, RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
+    LimitsSpec, MaxFailed, OnInvalid, OnStatus, RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -225,6 +225,11 @@ fn retry(spec: &RetrySpec) -> Section {
     }
     s.duration("within", spec.within.filter(|_| spec.within != usual.within));
     s.duration("give_up_after", spec.give_up_after.filter(|_| spec.give_up_after != usual.give_up_after));
+    match spec.max_failed {
+        Some(MaxFailed::Items(n)) => s.line("max_failed", n.to_string()),
+        Some(share) => s.line("max_failed", quoted(&share.to_string())),
+        None => {}
+    }
     s
 }
 

@@ -173,18 +173,21 @@ fn secrets() -> impl Strategy<Value = BTreeMap<String, SecretSpec>> {
 
 fn job() -> impl Strategy<Value = Job> {
     let service = (prop::option::of(rate()), prop::option::of(concurrency()), headers());
-    let retry = (1u32..=u32::MAX, prop::option::of(time()), prop::option::of(time()));
+    let bound = prop_oneof![
+        (0..=i64::MAX as u64).prop_map(MaxFailed::Items),
+        (0u32..999).prop_map(|n| MaxFailed::Percent(f64::from(n) / 10.0))
+    ];
+    let time = || prop::option::of(time());
+    let retry = (1u32..=u32::MAX, time(), time(), prop::option::of(bound)).prop_map(
+        |(attempts, within, give_up_after, max_failed)| RetrySpec {
+            attempts,
+            within,
+            give_up_after,
+            max_failed,
+        },
+    );
     (source(), service, secrets(), steps(), output(), retry, limits(), any::<bool>()).prop_map(
-        |(
-            source,
-            (rate, concurrency, headers),
-            secrets,
-            steps,
-            output,
-            (attempts, within, give_up_after),
-            limits,
-            once,
-        )| {
+        |(source, (rate, concurrency, headers), secrets, steps, output, retry, limits, once)| {
             let auth = secrets.keys().cloned().collect();
             let service = ServiceSpec { url: "https://h:8/p".to_owned(), rate, concurrency, auth, headers };
             Job {
@@ -194,7 +197,7 @@ fn job() -> impl Strategy<Value = Job> {
                 secrets,
                 steps,
                 output: Some(output),
-                retry: RetrySpec { attempts, within, give_up_after },
+                retry,
                 limits,
                 delivery: if once { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
             }

@@ -10,7 +10,7 @@ use super::error::Place;
 use super::groups::{Groups, OPEN};
 use super::read::Selection;
 use super::rows::{bytes, signed, unsigned};
-use super::{LEDGER_FILE, changes, groups, recover, schema};
+use super::{LEDGER_FILE, changes, groups, recover, run, schema};
 
 /// Items as people name them: all open ones, or those of some groups.
 pub type Filter = Selection;
@@ -73,11 +73,23 @@ impl<'a> Amend<'a> {
     /// memos they have. Without a filter: the failed ones only, since an in-doubt effect may have
     /// happened. One transaction.
     pub fn reopen(&mut self, filter: &Filter, now: UnixMs) -> Result<Reopened, LedgerError> {
+        self.reopen_some(filter, u64::MAX, now)
+    }
+
+    /// As [`Amend::reopen`], but only the first `most` items in the order of the input.
+    pub fn reopen_some(&mut self, filter: &Filter, most: u64, now: UnixMs) -> Result<Reopened, LedgerError> {
         let mut filter = filter.clone();
         if filter == Filter::default() {
             filter.whys = vec![Why::Failed];
         }
-        let (chosen, values) = filter.sql();
+        let (mut chosen, values) = filter.sql();
+        if most < u64::MAX {
+            chosen = format!(
+                "(slice, seq) IN (SELECT slice, seq FROM item WHERE {OPEN} AND why <> 'rejected' AND {chosen}
+                 ORDER BY slice, seq LIMIT {})",
+                signed(most)
+            );
+        }
         self.change(|tx| {
             let per_slice = tally(tx, &chosen, &values)?;
             for t in &per_slice {
@@ -99,6 +111,7 @@ impl<'a> Amend<'a> {
                 let new = format!("{items} waiting");
                 record(tx, &self.who, now, "retry", (old, new))?;
             }
+            run::recount(tx)?;
             Ok(Reopened { items, rejected: per_slice.iter().map(|t| t.rejected).sum() })
         })
     }
@@ -140,6 +153,7 @@ impl<'a> Amend<'a> {
                 Settled::Failed => fail(tx, &chosen, &values, &reason)?,
                 Settled::Done | Settled::Skipped => remove(tx, &chosen, &values)?,
             }
+            run::recount(tx)?;
             Ok(n)
         })
     }

@@ -185,6 +185,23 @@ pub(super) fn end(conn: &Connection, end: &RunEnd) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Brings the counts of the last end up to date after a person changed outcomes.
+pub(super) fn recount(conn: &Connection) -> rusqlite::Result<()> {
+    let c = counts(conn)?;
+    conn.execute(
+        "UPDATE run SET done = ?1, skipped = ?2, failed = ?3, rejected = ?4, in_doubt = ?5, waiting = ?6",
+        params![
+            signed(c.done),
+            signed(c.skipped),
+            signed(c.failed),
+            signed(c.rejected),
+            signed(c.in_doubt),
+            signed(c.waiting),
+        ],
+    )?;
+    Ok(())
+}
+
 /// Sum over all slices.
 pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
     conn.query_row(

@@ -1,6 +1,7 @@
 //! The one place that takes a job: freezes it, finds or makes its run, assembles it, hands it to the
 //! engine, and says how it ended.
 
+mod after;
 mod claim;
 mod detach;
 mod nothing;
@@ -277,6 +278,7 @@ impl Outcome<'_> {
             (_, true) => {}
             _ => output::tell(&summary.text()),
         }
+        self.after(status, &summary.json());
         if let (Why::Invalid { message }, true) = (&ending.why, self.flags.show.quiet) {
             output::complain(message);
         }
@@ -296,13 +298,27 @@ impl Outcome<'_> {
                 "choose: --if-changed skip-done takes what is new by key, --if-changed all takes everything from there on, --fresh starts over",
             );
         }
+        let fields = json!({ "why": "failed", "status": status, "message": error.to_string() });
+        self.after(status, &fields);
         if self.flags.show.json {
-            let fields = json!({ "why": "failed", "status": status, "message": error.to_string() });
             output::tell(&event("end", self.run.dir.name(), fields).to_string());
         } else if status == exit::STOPPED {
             self.progress.say(&summary::go_on(self.again, self.starts_over()));
         }
         status
+    }
+
+    /// `--failed-to` and `--notify`; what goes wrong with them changes nothing about the run.
+    fn after(&self, status: u8, summary: &serde_json::Value) {
+        let end = &self.flags.end;
+        let written = end.failed_to.as_deref().map(|path| after::write_failed(&self.run.dir, path));
+        let notified = end.notify.as_deref().map(|cmd| {
+            let event = event("end", self.run.dir.name(), summary.clone());
+            after::notify(cmd, &self.run.dir, status, &event)
+        });
+        for problem in [written, notified].into_iter().flatten().filter_map(Result::err) {
+            self.progress.complain(&problem);
+        }
     }
 
     /// Rows on standard output cannot be taken back.

@@ -39,6 +39,7 @@ fn lay_pace(job: &mut Job, flags: &PaceFlags, places: &mut Places, out: &mut Pro
     job.retry.attempts = flags.attempts.unwrap_or(job.retry.attempts);
     job.retry.within = flags.within.or(job.retry.within);
     job.retry.give_up_after = flags.give_up_after.or(job.retry.give_up_after);
+    job.retry.max_failed = flags.max_failed.or(job.retry.max_failed);
     job.limits.timeout = flags.timeout.unwrap_or(job.limits.timeout);
     if let Some(memory) = flags.memory {
         job.limits.memory = memory;

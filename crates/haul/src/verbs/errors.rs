@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use haul_core::ledger::{Exception, LedgerError};
 use haul_engine::ledger::Reader;
 use haul_engine::ledger::read::{Group, GroupId, Groups, Selection};
@@ -12,6 +12,7 @@ use crate::{exit, format, output, runs};
 
 /// Which failures, and how to show them.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ErrorsArgs {
     /// A run: its name, a beginning of it that no other has, or nothing for the latest
     #[arg(value_name = "RUN")]
@@ -22,6 +23,9 @@ pub struct ErrorsArgs {
     /// Only these groups: e1, e2
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub only: Vec<GroupId>,
+    /// Every item on stdout for another program: CSV with a header, or an object a line
+    #[arg(long, value_name = "csv|jsonl", conflicts_with_all = ["list", "json"])]
+    pub export: Option<Export>,
     /// JSON on stdout: an object with all groups; with --list, an object a line for each item
     #[arg(long)]
     pub json: bool,
@@ -29,6 +33,29 @@ pub struct ErrorsArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 }
+
+/// Form of [`ErrorsArgs::export`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Export {
+    /// Comma-separated values
+    Csv,
+    /// JSON Lines
+    Jsonl,
+}
+
+/// How items are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Text,
+    Json,
+    Csv,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  haul errors enrich-pairs
+  haul errors --only e1 --list
+  haul errors --export csv > failed.csv";
 
 /// Rows read at once.
 const ROWS: usize = 256;
@@ -48,8 +75,12 @@ pub fn run(args: &ErrorsArgs) -> u8 {
                 return Ok(exit::USAGE);
             }
         };
+        let only = !args.only.is_empty();
         match (args.list, args.json) {
-            (true, json) => list(&reader, &chosen, !args.only.is_empty(), json)?,
+            _ if args.export == Some(Export::Csv) => list(&reader, &chosen, only, Form::Csv)?,
+            _ if args.export == Some(Export::Jsonl) => list(&reader, &chosen, only, Form::Json)?,
+            (true, true) => list(&reader, &chosen, only, Form::Json)?,
+            (true, false) => list(&reader, &chosen, only, Form::Text)?,
             (false, true) => drop(output::line(&groups_json(dir.name(), &chosen, all.unlisted).to_string())),
             (false, false) => drop(output::data(groups_text(dir.name(), &chosen, &all).as_bytes())),
         }
@@ -146,7 +177,7 @@ fn groups_json(run: &str, chosen: &[&Group], unlisted: u64) -> Value {
 }
 
 /// Every item of the chosen groups, in the order of the input.
-fn list(reader: &Reader, chosen: &[&Group], only: bool, json: bool) -> Result<(), LedgerError> {
+fn list(reader: &Reader, chosen: &[&Group], only: bool, form: Form) -> Result<(), LedgerError> {
     use haul_core::ledger::Why::{Failed, InDoubt, Rejected};
     let which = match only {
         true => Selection::groups(chosen.iter().copied()),
@@ -156,21 +187,68 @@ fn list(reader: &Reader, chosen: &[&Group], only: bool, json: bool) -> Result<()
         let group = chosen.iter().find(|g| g.why == e.why && g.signature == e.fault.signature);
         group.map_or(String::new(), |g| g.id.to_string())
     };
-    let mut after = None;
-    loop {
-        let rows = reader.exceptions(&which, after, ROWS)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some((last.slice, last.seq));
+    if form == Form::Csv && !output::line(CSV_HEADER) {
+        return Ok(());
+    }
+    each(reader, &which, &mut |rows| {
         let mut text = String::new();
-        for row in &rows {
-            let line =
-                if json { item_json(row, &id_of(row)).to_string() } else { item_line(row, &id_of(row)) };
-            text.push_str(&line);
+        for row in rows {
+            match form {
+                Form::Text => text.push_str(&item_line(row, &id_of(row))),
+                Form::Json => text.push_str(&item_json(row, &id_of(row)).to_string()),
+                Form::Csv => text.push_str(&item_csv(row, &id_of(row))),
+            }
             text.push('\n');
         }
-        if !output::data(text.as_bytes()) {
+        output::data(text.as_bytes())
+    })
+}
+
+/// Hands over items in the order of the input, some at a time, until `take` gives false.
+pub fn each(
+    reader: &Reader,
+    which: &Selection,
+    take: &mut dyn FnMut(&[Exception]) -> bool,
+) -> Result<(), LedgerError> {
+    let mut after = None;
+    loop {
+        let rows = reader.exceptions(which, after, ROWS)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some((last.slice, last.seq));
+        if !take(&rows) {
             return Ok(());
         }
+    }
+}
+
+const CSV_HEADER: &str = "id,outcome,key,line,attempts,step,host,status,code,message,first_ms,last_ms,record";
+
+fn item_csv(e: &Exception, id: &str) -> String {
+    let number = |n: u64| if n > 0 { n.to_string() } else { String::new() };
+    let fields = [
+        id.to_owned(),
+        e.why.as_str().to_owned(),
+        e.key.to_string(),
+        number(e.position.line),
+        e.attempts.to_string(),
+        e.fault.step.clone(),
+        e.fault.origin.clone(),
+        e.fault.status.map_or(String::new(), |s| s.to_string()),
+        e.fault.code.clone(),
+        e.fault.message.clone(),
+        e.first.0.to_string(),
+        e.last.0.to_string(),
+        String::from_utf8_lossy(&e.record).into_owned(),
+    ];
+    fields.iter().map(|f| quoted(f)).collect::<Vec<_>>().join(",")
+}
+
+/// A field of RFC 4180.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
     }
 }
 
@@ -187,7 +265,8 @@ fn item_line(e: &Exception, id: &str) -> String {
     format!("{id:<4} {:<8}  {key}{attempts}  {message}", e.why.as_str().replace('_', " "))
 }
 
-fn item_json(e: &Exception, id: &str) -> Value {
+/// An item for a program.
+pub fn item_json(e: &Exception, id: &str) -> Value {
     json!({
         "id": id,
         "outcome": e.why.as_str(),

@@ -13,6 +13,7 @@ pub mod retry;
 pub mod rm;
 pub mod run;
 pub mod runs;
+pub mod settle;
 pub mod status;
 pub mod stop;
 pub mod top;
@@ -55,6 +56,8 @@ pub enum Verb {
     Errors(errors::ErrorsArgs),
     /// Try failed items again
     Retry(Box<retry::RetryArgs>),
+    /// Say what became of items that failed or are in doubt
+    Settle(settle::SettleArgs),
     /// Delete runs
     Rm(rm::RmArgs),
     /// Delete old runs that nobody needs
@@ -81,6 +84,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Resume(args) => resume::run(&args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Tune(args) => tune::run(&args),
+        Verb::Settle(args) => settle::run(&args),
         Verb::Rm(args) => rm::run(&args),
         Verb::Gc(args) => gc::run(&args),
         Verb::Errors(args) => errors::run(&args),

@@ -12,6 +12,8 @@ mod docs;
 mod enrich;
 mod examples;
 #[cfg(unix)]
+mod failures;
+#[cfg(unix)]
 mod living;
 mod plan;
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use super::tree::{Node, Table, Value};
 use super::{service, source};
 use crate::job::diagnose::{Diagnostic, Place};
 use crate::job::units::{parse_duration, parse_size};
-use crate::job::{IfExists, LimitsSpec, OutputSpec, RetrySpec, RowFormat};
+use crate::job::{IfExists, LimitsSpec, MaxFailed, OutputSpec, RetrySpec, RowFormat};
 use std::time::Duration;
 
 pub(super) fn output(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> Option<OutputSpec> {
@@ -26,9 +26,10 @@ pub(super) fn retry(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> R
     let attempts = r.take("attempts", out, |n| reader::whole(n, 1, u64::from(u32::MAX)));
     let within = r.take("within", out, duration).or(usual.within);
     let give_up_after = r.take("give_up_after", out, duration).or(usual.give_up_after);
+    let max_failed = r.take("max_failed", out, max_failed);
     r.finish(out);
     let attempts = attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(usual.attempts);
-    RetrySpec { attempts, within, give_up_after }
+    RetrySpec { attempts, within, give_up_after, max_failed }
 }
 
 pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> LimitsSpec {
@@ -44,6 +45,14 @@ pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> 
     };
     r.finish(out);
     limits
+}
+
+/// A number, or text like `"5%"`.
+fn max_failed(node: &Node) -> Result<MaxFailed, Bad> {
+    match node.value {
+        Value::Int(n) => MaxFailed::parse(&n.to_string()).map_err(Bad::from),
+        _ => reader::parsed(node, "a number, or text like \"5%\"", MaxFailed::parse),
+    }
 }
 
 fn duration(node: &Node) -> Result<Duration, Bad> {

@@ -128,3 +128,41 @@ fn words_of_as_are_read() {
     assert_eq!(Settled::from_word("failed"), Some(Settled::Failed));
     assert_eq!(Settled::from_word("in_doubt"), None);
 }
+
+#[test]
+fn some_are_tried_before_the_others() {
+    let (_dir, c) = run();
+    let mut amend = Amend::open(&c.lock).unwrap().by("ada");
+    assert_eq!(amend.reopen_some(&Selection::default(), 2, UnixMs(5)).unwrap().items, 2);
+    assert_eq!(
+        counts(&c),
+        Counts { done: 4, failed: 3, in_doubt: 2, rejected: 1, waiting: 2, ..Counts::default() }
+    );
+    let reader = Reader::open(c.dir.path()).unwrap();
+    assert_eq!(reader.run().unwrap().counts, counts(&c), "the run's own row says so too");
+    let parked = Selection { whys: vec![Why::Parked], ..Selection::default() };
+    let seqs: Vec<_> =
+        reader.exceptions(&parked, None, 9).unwrap().iter().map(|e| (e.slice.0, e.seq.0)).collect();
+    assert_eq!(seqs, [(0, 0), (0, 1)], "in the order of the input");
+    let change = reader.changes(9).unwrap().pop().unwrap();
+    assert_eq!((&*change.what, &*change.old, &*change.new), ("retry", "2 failed, 0 in doubt", "2 waiting"));
+}
+
+#[test]
+fn the_id_of_a_kind_of_failure_holds_for_ever() {
+    let (_dir, c) = run();
+    let mut amend = Amend::open(&c.lock).unwrap();
+    let ids = |amend: &Amend<'_>| -> Vec<(String, u64)> {
+        let groups = amend.groups().unwrap().groups;
+        groups.iter().map(|g| (g.id.to_string(), g.count)).collect()
+    };
+    assert_eq!(ids(&amend)[..2], [("e1".to_owned(), 4), ("e4".to_owned(), 1)], "in order of first happening");
+    let first = Selection::groups([&amend.groups().unwrap().groups[0]]);
+    amend.reopen(&first, UnixMs(0)).unwrap();
+    assert_eq!(ids(&amend)[0].0, "e4", "the others keep theirs");
+    let mut ledger = SqliteLedger::open(&c.dir.ledger()).unwrap();
+    let mut again = commit(ledger.recover().unwrap().fence);
+    again.exceptions = vec![row(0, 0, Why::Failed, 0)];
+    ledger.commit(&again).unwrap();
+    assert!(ids(&amend).contains(&("e1".to_owned(), 1)), "what fails in the same way again has its old id");
+}
