@@ -4,6 +4,7 @@
 mod after;
 mod claim;
 mod detach;
+mod keep;
 mod nothing;
 mod problems;
 mod ready;

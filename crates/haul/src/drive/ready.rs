@@ -42,6 +42,9 @@ impl Ready {
             .enable_all()
             .build()
             .map_err(|e| Problem::Start(format!("the asynchronous runtime does not start: {e}")))?;
+        if !job.secrets.is_empty() {
+            super::keep::secrets_safe();
+        }
         runtime.block_on(live.check_secrets())?;
         Ok(Ready { live, runtime, spool, fed: false })
     }

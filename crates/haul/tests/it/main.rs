@@ -22,6 +22,8 @@ mod powercut;
 mod program;
 mod runs;
 mod saved;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod tidy;
 mod top;
 mod trying;
