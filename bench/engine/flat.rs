@@ -96,7 +96,11 @@ fn orders(items: u64) -> Orders {
         output: None,
         aggregates: Vec::new(),
         lanes: Vec::new(),
-        lane_default: LanePolicy { rate: None, concurrency: haul_core::pace::Concurrency::Fixed(32) },
+        lane_default: LanePolicy {
+            rate: None,
+            concurrency: haul_core::pace::Concurrency::Fixed(32),
+            replica_of: None,
+        },
         budget: Budget::new(limits::MEMORY_DEFAULT),
         policy: Policy::default(),
     }

@@ -164,7 +164,7 @@ fn source(
         let url = Url::parse(location).map_err(|e| wrong(&at, &e))?;
         let place =
             HttpLocation::new(Arc::clone(client), url, job.limits.timeout).map_err(|e| wrong(&at, &e))?;
-        steps.lane(place.origin(), None);
+        steps.lane(place.origin(), None, None);
         stream = Some(Arc::new(place));
     }
     let opener = RowsOpener::new(&job.source, &context.base, stream).map_err(|fault| {
@@ -198,7 +198,8 @@ fn output(spec: &OutputSpec, opening: Opening, context: &AssembleContext) -> Res
 struct Steps<'j> {
     job: &'j Job,
     client: Arc<Client>,
-    bases: BTreeMap<&'j str, Url>,
+    /// The base URLs of services: more than one of those with replicas.
+    bases: BTreeMap<&'j str, Vec<Url>>,
     /// By service; the empty name is for steps without one.
     credentials: BTreeMap<&'j str, Arc<Credential>>,
     lanes: Vec<(Origin, LanePolicy)>,
@@ -219,26 +220,35 @@ impl<'j> Steps<'j> {
             needed: Vec::new(),
         };
         for (name, service) in &job.services {
-            let url = Url::parse(&service.url).map_err(|e| wrong(&format!("service.{name}.url"), &e))?;
             let secrets = service
                 .auth
                 .iter()
                 .filter_map(|secret| job.secrets.get(secret).map(|spec| (secret.clone(), spec.clone())));
             let credential = Arc::new(Credential::new(secrets.collect()));
-            this.lane(url.origin(credential.name()), Some(service));
-            this.bases.insert(name, url);
+            let (at, several) = (format!("service.{name}.url"), !service.replicas.is_empty());
+            let group = u32::try_from(this.bases.len()).ok().filter(|_| several);
+            let mut urls = Vec::new();
+            for (i, url) in std::iter::once(&service.url).chain(&service.replicas).enumerate() {
+                let at = if several { format!("{at}[{i}]") } else { at.clone() };
+                let url = Url::parse(url).map_err(|e| wrong(&at, &e))?;
+                this.lane(url.origin(credential.name()), Some(service), group);
+                urls.push(url);
+            }
+            this.bases.insert(name, urls);
             this.credentials.insert(name, credential);
         }
         Ok(this)
     }
 
     /// Notes the pace of an origin; of services that share one the stricter counts.
-    fn lane(&mut self, origin: Origin, service: Option<&ServiceSpec>) {
-        let new = policy(service, &self.job.limits);
+    fn lane(&mut self, origin: Origin, service: Option<&ServiceSpec>, replica_of: Option<u32>) {
+        let new = LanePolicy { replica_of, ..policy(service, &self.job.limits) };
         match self.lanes.iter_mut().find(|(known, _)| *known == origin) {
             None => self.lanes.push((origin, new)),
             Some((_, known)) => {
                 known.concurrency = known.concurrency.stricter(new.concurrency);
+                // One that also stands alone cannot be stood in for.
+                known.replica_of = known.replica_of.filter(|_| known.replica_of == new.replica_of);
                 known.rate = match (known.rate, new.rate) {
                     (Some(a), Some(b)) => Some(if a.interval() >= b.interval() { a } else { b }),
                     (a, b) => a.or(b),
@@ -326,10 +336,14 @@ impl<'j> Steps<'j> {
 
     fn endpoint(&mut self, spec: &StepSpec, url: &str, at: &str) -> Result<Endpoint, AssembleError> {
         let service = spec.service().filter(|name| self.bases.contains_key(name));
-        let base = service.map(|name| self.bases[name].as_str().to_owned());
+        let bases = service.map_or(&[][..], |name| &self.bases[name]);
         let prefix = service.map_or(0, |name| name.len() + 2);
-        let step_url = StepUrl::compile(&url[prefix..], base.as_deref())
-            .map_err(|e| AssembleError { offset: e.offset().map(|byte| prefix + byte), ..wrong(at, &e) })?;
+        let compile = |base: Option<&Url>| {
+            StepUrl::compile(&url[prefix..], base.map(Url::as_str))
+                .map_err(|e| AssembleError { offset: e.offset().map(|byte| prefix + byte), ..wrong(at, &e) })
+        };
+        let step_url = compile(bases.first())?;
+        let replicas = bases.iter().skip(1).map(|base| compile(Some(base))).collect::<Result<_, _>>()?;
         let service = service.unwrap_or_default();
         let configured = self.headers(spec, service)?;
         let endpoint = Endpoint::new(EndpointSpec {
@@ -339,10 +353,11 @@ impl<'j> Steps<'j> {
             credential: Arc::clone(&self.credentials[service]),
             rules: StatusRules { on: spec.on.clone(), expect: spec.expect.clone() },
             timeout: spec.timeout.unwrap_or(self.job.limits.timeout),
-        });
+        })
+        .with_replicas(replicas);
         self.need(endpoint.names(), "a URL");
         if let Some(origin) = endpoint.origin().filter(|_| service.is_empty()) {
-            self.lane(origin, None);
+            self.lane(origin, None, None);
         }
         Ok(endpoint)
     }
@@ -379,6 +394,7 @@ fn policy(service: Option<&ServiceSpec>, limits: &LimitsSpec) -> LanePolicy {
     LanePolicy {
         rate: service.and_then(|s| s.rate).or(limits.rate),
         concurrency: service.and_then(|s| s.concurrency).unwrap_or(limits.concurrency),
+        replica_of: None,
     }
 }
 

@@ -151,6 +151,23 @@ impl<'a> Renewing<'a> {
         Renewing { lanes, credential, made_with, renewed: Notify::new(), entered: AtomicBool::new(false) }
     }
 
+    /// The permit, unless what waited for it must not go out.
+    async fn fresh(&self, permit: impl Future<Output = Permit>) -> Permit {
+        let permit = permit.await;
+        if self.entered.swap(true, Ordering::Relaxed) {
+            return permit;
+        }
+        match self.credential.lines().await {
+            Ok(lines) if lines.as_bytes() != self.made_with.as_bytes() => {
+                drop(permit);
+                self.renewed.notify_one();
+                std::future::pending().await
+            }
+            // What cannot be read is refused again, and then waited for.
+            _ => permit,
+        }
+    }
+
     /// Returns when the request is to be made anew; nothing of it was sent.
     pub(crate) async fn renewed(&self) {
         self.renewed.notified().await;
@@ -164,19 +181,11 @@ impl Lanes for Renewing<'_> {
     }
 
     async fn enter(&self, lane: LaneId) -> Permit {
-        let permit = self.lanes.enter(lane).await;
-        if self.entered.swap(true, Ordering::Relaxed) {
-            return permit;
-        }
-        match self.credential.lines().await {
-            Ok(lines) if lines.as_bytes() != self.made_with.as_bytes() => {
-                drop(permit);
-                self.renewed.notify_one();
-                std::future::pending().await
-            }
-            // What cannot be read is refused again, and then waited for.
-            _ => permit,
-        }
+        self.fresh(self.lanes.enter(lane)).await
+    }
+
+    async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
+        self.fresh(self.lanes.enter_any(lanes)).await
     }
 
     async fn closed(&self) {

@@ -134,6 +134,16 @@ pub trait Lanes: Send + Sync {
     /// Waits for a permit, then for its slot.
     async fn enter(&self, lane: LaneId) -> Permit;
 
+    /// As [`Lanes::enter`], on whichever of these lanes, which stand in for each other, is well and has
+    /// room first: [`Permit::lane`] says which. Lanes that bound nothing take the first; what stands
+    /// before other lanes passes this on.
+    async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
+        match lanes {
+            [first, ..] => self.enter(*first).await,
+            [] => std::future::pending().await,
+        }
+    }
+
     /// Returns when nothing more will be sent: what waits for company is not to wait any longer.
     async fn closed(&self) {
         std::future::pending().await
@@ -166,4 +176,6 @@ pub struct LanePolicy {
     pub rate: Option<crate::pace::Rate>,
     /// Requests in flight.
     pub concurrency: crate::pace::Concurrency,
+    /// Lanes with the same number stand in for each other: the replicas of one service.
+    pub replica_of: Option<u32>,
 }

@@ -48,6 +48,21 @@ impl<'a> Attempt<'a> {
         Attempt { lanes, closing, held_back: AtomicBool::new(false) }
     }
 
+    async fn unless_closed(&self, permit: impl Future<Output = Permit>) -> Permit {
+        if self.closing.closed.load(Ordering::Relaxed) {
+            self.held_back.store(true, Ordering::Relaxed);
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            biased;
+            permit = permit => permit,
+            () = self.closing.wait() => {
+                self.held_back.store(true, Ordering::Relaxed);
+                std::future::pending().await
+            }
+        }
+    }
+
     /// The attempt's fault when its next request was held back by a stop: it waits for a permit that
     /// will never come, and is to be dropped.
     pub(crate) fn held_back(&self) -> Option<Fault> {
@@ -63,18 +78,11 @@ impl Lanes for Attempt<'_> {
     }
 
     async fn enter(&self, lane: LaneId) -> Permit {
-        if self.closing.closed.load(Ordering::Relaxed) {
-            self.held_back.store(true, Ordering::Relaxed);
-            return std::future::pending().await;
-        }
-        tokio::select! {
-            biased;
-            permit = self.lanes.permit(lane) => permit,
-            () = self.closing.wait() => {
-                self.held_back.store(true, Ordering::Relaxed);
-                std::future::pending().await
-            }
-        }
+        self.unless_closed(self.lanes.permit(lane)).await
+    }
+
+    async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
+        self.unless_closed(self.lanes.permit_of(lanes)).await
     }
 
     fn saved(&self, how: Saved) {

@@ -20,6 +20,7 @@ use crate::view::LaneView;
 
 mod lane;
 mod sleep;
+mod stand_in;
 mod step;
 mod tune;
 mod words;
@@ -168,6 +169,8 @@ impl LaneSet {
                 lane.closed.notify_waiters();
                 self.note(&lane, "breaker", 0.0, Some("it answers again".into()));
             }
+            // Credentials that are refused are refused everywhere.
+            Turn::Hopeless if lane.is_unreached() && self.has_stand_in(&lane, now) => {}
             Turn::Hopeless => self.raise(lane.hopeless()),
         }
         if let Some(v) = verdict {
@@ -260,7 +263,8 @@ impl LaneSet {
         self.all().iter().find_map(|lane| {
             let (since, says) = lane.refusal()?;
             let age = now.since(since);
-            (age >= most).then(|| format!("{} {says} for {}", lane.name, spoken(age)))
+            (age >= most && !self.has_stand_in(lane, now))
+                .then(|| format!("{} {says} for {}", lane.name, spoken(age)))
         })
     }
 

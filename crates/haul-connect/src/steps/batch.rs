@@ -5,15 +5,14 @@
 //! The workers of the others wait for what it brings them. A batch that is refused as a whole is
 //! halved until the items are found that are to blame.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use haul_core::budget::Account;
 use haul_core::job::BatchFormat;
-use haul_core::lane::{LaneId, Lanes, Origin, Permit};
 use haul_core::step::{Applied, Effect, Step};
 use haul_core::{Cx, Fault, FaultClass, Item};
 
@@ -21,6 +20,7 @@ use super::each::Each;
 use super::endpoint::{Aim, Asked, Endpoint};
 use super::gather::{Answer, Gather, Leader, Member};
 use super::get::skipped;
+use super::granted::Granted;
 use super::outcomes::{Outcomes, list};
 use super::sent::Sent;
 use super::write::Body;
@@ -155,8 +155,8 @@ impl Batch {
             () = cx.lanes.closed() => {}
             () = cx.clock.sleep_until(cx.clock.now() + self.spec.linger) => {}
         }
-        let permit = cx.lanes.enter(aim.lane).await;
-        let lanes = Granted::new(cx.lanes, aim.lane, permit);
+        let permit = aim.enter(cx).await;
+        let lanes = Granted::new(cx.lanes, permit);
         let cx = Cx { lanes: &lanes, ..*cx };
         let mut under_way = UnderWay { open: Vec::new(), sending: Vec::new(), lanes: &lanes };
         under_way.open.push(Share { members: leader.seal(), then_blame_next: false });
@@ -308,47 +308,6 @@ impl Drop for UnderWay<'_> {
 /// The leader of the batch is gone.
 fn cut_off() -> Fault {
     Fault::transient("stopped", "the run was stopped before this was sent").uncharged()
-}
-
-/// The lanes of a leader that has a permit already: its first request uses it.
-struct Granted<'a> {
-    lanes: &'a dyn Lanes,
-    lane: LaneId,
-    permit: Mutex<Option<Permit>>,
-    /// The request under way may have been sent.
-    sent: AtomicBool,
-}
-
-impl<'a> Granted<'a> {
-    fn new(lanes: &'a dyn Lanes, lane: LaneId, permit: Permit) -> Self {
-        Granted { lanes, lane, permit: Mutex::new(Some(permit)), sent: AtomicBool::new(false) }
-    }
-}
-
-#[async_trait]
-impl Lanes for Granted<'_> {
-    fn lane(&self, origin: &Origin) -> LaneId {
-        self.lanes.lane(origin)
-    }
-
-    async fn enter(&self, lane: LaneId) -> Permit {
-        let granted = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Of another lane it would be the wrong one: it is given back.
-        let permit = match granted.filter(|_| lane == self.lane) {
-            Some(permit) => permit,
-            None => self.lanes.enter(lane).await,
-        };
-        self.sent.store(true, Ordering::Relaxed);
-        permit
-    }
-
-    async fn closed(&self) {
-        self.lanes.closed().await;
-    }
-
-    fn failed(&self, fault: &Fault) {
-        self.lanes.failed(fault);
-    }
 }
 
 #[async_trait]

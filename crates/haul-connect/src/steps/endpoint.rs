@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use haul_core::lane::{LaneId, Origin};
+use haul_core::lane::{LaneId, Origin, Permit};
 use haul_core::{Cx, Fault, Item};
 
+use super::granted::Granted;
 use crate::expr::ExprError;
 use crate::http::reply::origin_of;
 use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
@@ -63,6 +64,15 @@ impl StepUrl {
         Ok(StepUrl { template, fixed })
     }
 
+    fn of(&self, item: &Item) -> Result<Url, Fault> {
+        let text = self.template.url(item).map_err(|e| Fault::permanent("url", format!("the URL: {e}")))?;
+        let parsed = match &self.fixed {
+            Some(fixed) => fixed.sibling(text),
+            None => Url::parse(&text),
+        };
+        parsed.map_err(|e| Fault::permanent("url", e.to_string()))
+    }
+
     /// Names of record members it reads.
     pub fn names(&self) -> &[Arc<str>] {
         self.template.names()
@@ -94,15 +104,40 @@ pub struct EndpointSpec {
 pub struct Endpoint {
     spec: EndpointSpec,
     lane: OnceLock<LaneId>,
+    replicas: Vec<Replica>,
     none: Arc<str>,
+}
+
+/// Another that answers the same.
+struct Replica {
+    url: StepUrl,
+    lane: OnceLock<LaneId>,
 }
 
 /// Where the request of an item goes.
 pub(crate) struct Aim {
     pub(crate) url: Url,
-    pub(crate) lane: LaneId,
+    lane: LaneId,
+    /// Where it may go as well.
+    others: Vec<(Url, LaneId)>,
     /// The origin that all items have in common: credentials go along.
     at_home: bool,
+}
+
+impl Aim {
+    /// Waits for a permit of whichever lane leads there.
+    pub(crate) async fn enter(&self, cx: &Cx<'_>) -> Permit {
+        if self.others.is_empty() {
+            return cx.lanes.enter(self.lane).await;
+        }
+        let lanes: Vec<LaneId> = std::iter::once(self.lane).chain(self.others.iter().map(|o| o.1)).collect();
+        cx.lanes.enter_any(&lanes).await
+    }
+
+    /// The URL that a lane leads to.
+    fn url_of(&self, lane: LaneId) -> &Url {
+        self.others.iter().find(|other| other.1 == lane).map_or(&self.url, |other| &other.0)
+    }
 }
 
 /// A request that is made of an item.
@@ -118,7 +153,14 @@ pub(crate) struct Asked<'a> {
 impl Endpoint {
     /// An endpoint; its lane is found at the first request.
     pub fn new(spec: EndpointSpec) -> Self {
-        Endpoint { spec, lane: OnceLock::new(), none: "".into() }
+        Endpoint { spec, lane: OnceLock::new(), replicas: Vec::new(), none: "".into() }
+    }
+
+    /// The same with replicas of its service: what is asked of one may be asked of any.
+    #[must_use]
+    pub fn with_replicas(mut self, urls: Vec<StepUrl>) -> Self {
+        self.replicas = urls.into_iter().map(|url| Replica { url, lane: OnceLock::new() }).collect();
+        self
     }
 
     /// Headers configured by the user, which come before those of a step.
@@ -147,20 +189,20 @@ impl Endpoint {
     /// `url`: the template has no value for this item, or what it gives is no URL.
     pub(crate) fn aim(&self, item: &Item, cx: &Cx<'_>) -> Result<Aim, Fault> {
         let spec = &self.spec;
-        let text =
-            spec.url.template.url(item).map_err(|e| Fault::permanent("url", format!("the URL: {e}")))?;
-        let parsed = match &spec.url.fixed {
-            Some(fixed) => fixed.sibling(text),
-            None => Url::parse(&text),
-        };
-        let url = parsed.map_err(|e| Fault::permanent("url", e.to_string()))?;
+        let url = spec.url.of(item)?;
         let at_home = spec.url.fixed.as_ref().is_some_and(|fixed| fixed.same_origin(&url));
         let lane = if at_home {
             *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(spec.credential.name())))
         } else {
             cx.lanes.lane(&url.origin(&self.none))
         };
-        Ok(Aim { url, lane, at_home })
+        let others = self.replicas.iter().map(|replica| {
+            let url = replica.url.of(item)?;
+            let home = replica.url.fixed.as_ref().unwrap_or(&url);
+            let lane = replica.lane.get_or_init(|| cx.lanes.lane(&home.origin(spec.credential.name())));
+            Ok((url, *lane))
+        });
+        Ok(Aim { url, lane, others: others.collect::<Result<_, Fault>>()?, at_home })
     }
 
     /// Sends one request for an item and hands the reply, with the call it answers, to `judge`.
@@ -184,9 +226,16 @@ impl Endpoint {
         judge: impl FnOnce(Reply, &Call<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let spec = &self.spec;
-        let Aim { ref url, lane, at_home } = *aim;
+        let at_home = aim.at_home;
         loop {
             let secret = if at_home { spec.credential.lines().await? } else { Arc::default() };
+            let granted;
+            let (lane, url, cx) = if aim.others.is_empty() {
+                (aim.lane, &aim.url, *cx)
+            } else {
+                granted = Granted::new(cx.lanes, aim.enter(cx).await);
+                (granted.lane(), aim.url_of(granted.lane()), Cx { lanes: &granted, ..*cx })
+            };
             let call = Call {
                 method: asked.method,
                 url,
@@ -204,7 +253,7 @@ impl Endpoint {
                 body_use: asked.body_use,
                 timeout: spec.timeout,
             };
-            let Some(sent) = self.send(&call, lane, &secret, cx).await else { continue };
+            let Some(sent) = self.send(&call, lane, &secret, &cx).await else { continue };
             let reply = sent?;
             if matches!(reply.status, 401 | 403) && at_home {
                 spec.credential.refused();

@@ -6,6 +6,7 @@ mod endpoint;
 pub mod filter;
 mod gather;
 pub mod get;
+mod granted;
 pub mod map;
 mod outcomes;
 mod sent;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
 use super::each::parse_each;
-use super::{HeaderMode, Job, RowFormat, StepKind, StepSpec};
+use super::{HeaderMode, Job, RowFormat, ServiceSpec, StepKind, StepSpec};
 use crate::limits;
 use crate::secret::SecretFrom;
 
@@ -137,7 +137,7 @@ fn services(job: &Job, found: &mut Found) {
         if !is_name(name) {
             found.add(&at, format!("\"{name}\" cannot name a service"), NAME_HINT);
         }
-        base_url(&service.url, &format!("{at}.url"), found);
+        replicas(service, &format!("{at}.url"), found);
         for secret in &service.auth {
             if !job.secrets.contains_key(secret) {
                 let hint = match nearest(secret, job.secrets.keys().map(String::as_str)) {
@@ -148,6 +148,22 @@ fn services(job: &Job, found: &mut Found) {
             }
         }
         headers(&service.headers, &at, found);
+    }
+}
+
+fn replicas(service: &ServiceSpec, at: &str, found: &mut Found) {
+    if service.replicas.is_empty() {
+        return base_url(&service.url, at, found);
+    }
+    let mut hosts = BTreeSet::new();
+    for (i, url) in std::iter::once(&service.url).chain(&service.replicas).enumerate() {
+        let at = format!("{at}[{i}]");
+        base_url(url, &at, found);
+        let host = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
+        if !hosts.insert((url.starts_with("https:"), host.to_ascii_lowercase())) {
+            let hint = "a service has one URL for each host that answers";
+            found.add(at, format!("{host} is there already"), hint);
+        }
     }
 }
 

@@ -213,6 +213,8 @@ impl SourceSpec {
 pub struct ServiceSpec {
     /// Base URL without a final slash.
     pub url: String,
+    /// Base URLs of others that answer the same. Each has a pace of its own.
+    pub replicas: Vec<String>,
     /// Ceiling of the rate.
     pub rate: Option<Rate>,
     /// Requests in flight.

@@ -111,7 +111,10 @@ fn column(column: &Column) -> String {
 
 fn service(spec: &ServiceSpec) -> Section {
     let mut s = Section::default();
-    s.line("url", quoted(&spec.url));
+    match spec.replicas.as_slice() {
+        [] => s.line("url", quoted(&spec.url)),
+        more => s.line("url", list(std::iter::once(&spec.url).chain(more).map(|url| quoted(url)))),
+    }
     if let Some(rate) = spec.rate {
         s.line("rate", quoted(&rate.to_string()));
     }

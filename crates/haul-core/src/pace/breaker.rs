@@ -61,6 +61,7 @@ pub struct Breaker {
     open: Option<Open>,
     answered: bool,
     last: Option<Sign>,
+    last_at: Moment,
 }
 
 impl Breaker {
@@ -112,15 +113,18 @@ impl Breaker {
             self.streak_since = now;
         }
         self.streak += 1;
-        self.last = Some(sign);
+        (self.last, self.last_at) = (Some(sign), now);
         let lasted = now.since(self.streak_since);
-        if !self.answered {
+        let hopeless = !self.answered && {
             let denied = sign == Sign::Denied && self.streak >= denials;
-            let lost = sign == Sign::Unreachable && self.streak >= STREAK && lasted >= START_PATIENCE;
-            if denied || lost {
-                return Turn::Hopeless;
-            }
-        }
+            denied || sign == Sign::Unreachable && self.streak >= STREAK && lasted >= START_PATIENCE
+        };
+        // It goes on as it does later: another service may stand in for one that cannot be started with.
+        let turn = self.count_refusal(lasted, now);
+        if hopeless { Turn::Hopeless } else { turn }
+    }
+
+    fn count_refusal(&mut self, lasted: Duration, now: Moment) -> Turn {
         if let Some(open) = &mut self.open {
             if open.probing {
                 open.probing = false;
@@ -140,6 +144,16 @@ impl Breaker {
     /// Since when the lane waits, and what it last said.
     pub fn open_since(&self) -> Option<(Moment, Sign)> {
         self.open.map(|o| (o.since, self.last.unwrap_or(Sign::Lost)))
+    }
+
+    /// When the next probe may be sent, while the lane waits; while one is under way nobody knows.
+    pub fn next_probe(&self) -> Option<Moment> {
+        self.open.map(|o| if o.probing { Moment(u64::MAX) } else { o.probe_at })
+    }
+
+    /// When it last refused; `None` after an answer.
+    pub fn last_refusal(&self) -> Option<Moment> {
+        (self.streak > 0).then_some(self.last_at)
     }
 
     /// Refusals since the last answer.

@@ -302,3 +302,18 @@ fn batches_say_what_they_take() {
         expect(&step(rest), wanted);
     }
 }
+
+#[test]
+fn replicas_are_several_hosts() {
+    expect(
+        &with(
+            "[service.a]\nurl = []\n[service.b]\nurl = [\"http://x/1\", \"ftp://y\", \"http://X/2\"]\n[service.c]\nurl = 5\n",
+        ),
+        r#"
+job.toml:7:7: url is empty (write it like "https://HOST")
+job.toml:9:22: a service's URL starts with http:// or https://
+job.toml:9:33: X is there already (a service has one URL for each host that answers)
+job.toml:11:7: url must be a URL, or a list of them, not a whole number
+"#,
+    );
+}

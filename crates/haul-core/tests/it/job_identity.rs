@@ -14,6 +14,7 @@ fn pace_and_patience_do_not_change_the_identity() {
     let plain = Identity::of(&frozen(&[]));
     for set in [
         "service.users.rate=1/s",
+        "service.users.url=[\"http://localhost:8000\", \"http://b:8000/\"]",
         "service.users.concurrency=9",
         "limits.memory=64MiB",
         "limits.timeout=1s",

@@ -172,7 +172,8 @@ fn secrets() -> impl Strategy<Value = BTreeMap<String, SecretSpec>> {
 }
 
 fn job() -> impl Strategy<Value = Job> {
-    let service = (prop::option::of(rate()), prop::option::of(concurrency()), headers());
+    let replicas = prop::collection::btree_set("https://r[a-z]{1,3}/p", 0..3);
+    let service = (prop::option::of(rate()), prop::option::of(concurrency()), headers(), replicas);
     let bound = prop_oneof![
         (0..=i64::MAX as u64).prop_map(MaxFailed::Items),
         (0u32..999).prop_map(|n| MaxFailed::Percent(f64::from(n) / 10.0))
@@ -187,9 +188,10 @@ fn job() -> impl Strategy<Value = Job> {
         },
     );
     (source(), service, secrets(), steps(), output(), retry, limits(), any::<bool>()).prop_map(
-        |(source, (rate, concurrency, headers), secrets, steps, output, retry, limits, once)| {
+        |(source, (rate, concurrency, headers, replicas), secrets, steps, output, retry, limits, once)| {
             let auth = secrets.keys().cloned().collect();
-            let service = ServiceSpec { url: "https://h:8/p".to_owned(), rate, concurrency, auth, headers };
+            let (url, replicas) = ("https://h:8/p".to_owned(), replicas.into_iter().collect());
+            let service = ServiceSpec { url, replicas, rate, concurrency, auth, headers };
             Job {
                 verb: "enrich".to_owned(),
                 source,

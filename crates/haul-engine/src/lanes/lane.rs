@@ -9,7 +9,7 @@ use haul_core::pace::breaker::Turn;
 use haul_core::pace::limit::{Change, Ended, Limiter, Reason};
 use haul_core::pace::{Admit, Breaker, Concurrency, Gcra};
 use haul_core::{Fault, Moment, Origin, Verdict, limits};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::view::LaneView;
 
@@ -98,6 +98,15 @@ impl State {
         known || self.breaker.has_answered()
     }
 
+    fn is_unreached(&self) -> bool {
+        self.breaker.streak() > 0 && self.breaker.last_sign() == Some(Sign::Unreachable)
+    }
+
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Counts a request as sent, or says when it may be: slots are no good when they are late.
     fn send(&mut self, now: Moment) -> Result<(), Moment> {
         if let Some(gcra) = &mut self.gcra {
@@ -174,6 +183,16 @@ impl Lane {
         if let Ok(permit) = permit {
             permit.forget();
         }
+    }
+
+    /// As [`Lane::take`], if there is one now.
+    pub(super) fn try_take(&self) -> bool {
+        self.permits.try_acquire().map(SemaphorePermit::forget).is_ok()
+    }
+
+    /// Permits that nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.permits.available_permits()
     }
 
     /// Takes a permit back with which nothing was sent, though it may have had a slot.
@@ -319,8 +338,12 @@ impl Lane {
         if s.held_until.since(now) >= limits::QUOTA_WAIT {
             return true;
         }
-        let unreached = s.breaker.streak() > 0 && s.breaker.last_sign() == Some(Sign::Unreachable);
-        s.breaker.open_since().is_some() || self.known && unreached
+        s.breaker.open_since().is_some() || self.known && s.is_unreached()
+    }
+
+    /// It could not be reached last.
+    pub(super) fn is_unreached(&self) -> bool {
+        self.state().is_unreached()
     }
 
     /// Requests it has room for, probes aside.

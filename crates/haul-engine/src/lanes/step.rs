@@ -27,6 +27,12 @@ impl StepLanes {
         let sent = self.0.set.enter(lane).await;
         Permit::new(lane, sent, self.0.clone())
     }
+
+    /// As [`StepLanes::permit`], of lanes that stand in for each other.
+    pub(crate) async fn permit_of(&self, lanes: &[LaneId]) -> Permit {
+        let (lane, sent) = self.0.set.enter_any(lanes).await;
+        Permit::new(lane, sent, self.0.clone())
+    }
 }
 
 impl LaneEnd for StepEnd {
@@ -46,6 +52,10 @@ impl Lanes for StepLanes {
 
     async fn enter(&self, lane: LaneId) -> Permit {
         self.permit(lane).await
+    }
+
+    async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
+        self.permit_of(lanes).await
     }
 
     fn saved(&self, how: Saved) {

@@ -109,7 +109,7 @@ impl Step for Knee {
 fn lane(service: &Arc<Knee>, items: u64, rate: Option<Rate>, concurrency: Concurrency) -> Orders {
     let mut o = orders(&Texts::numbers(0), vec![vec![service.clone()]]);
     o.opener = Arc::new(Made(items));
-    o.lanes = vec![(origin("knee"), LanePolicy { rate, concurrency })];
+    o.lanes = vec![(origin("knee"), LanePolicy { rate, concurrency, replica_of: None })];
     o.policy.concurrency = concurrency;
     o
 }

@@ -265,7 +265,7 @@ impl Step for Service {
 }
 
 pub fn orders(texts: &Texts, stages: Vec<Vec<Arc<dyn Step>>>) -> Orders {
-    let policy = LanePolicy { rate: None, concurrency: Concurrency::Fixed(32) };
+    let policy = LanePolicy { rate: None, concurrency: Concurrency::Fixed(32), replica_of: None };
     let lanes = stages.iter().flatten().map(|step| (origin(step.name()), policy)).collect();
     Orders {
         run: RunKey([9; 16]),

@@ -22,4 +22,5 @@ mod ledger;
 #[path = "../shim/powercut.rs"]
 mod powercut;
 #[cfg(test)]
+mod replicas;
 mod rundir;

@@ -59,7 +59,14 @@ fn request(args: &TuneArgs, dir: &RunDir) -> Result<Request, u8> {
             None => (None, said.as_str()),
         };
         let rate = Rate::parse(text).map_err(|e| refuse(format!("--rate {said}: {e}")))?;
-        request.rates.push((host.map(|host| address(host, dir)), rate.to_string()));
+        let rate = rate.to_string();
+        match host {
+            None => request.rates.push((None, rate)),
+            Some(host) => {
+                let hosts = addresses(host, dir).into_iter();
+                request.rates.extend(hosts.map(|host| (Some(host), rate.clone())));
+            }
+        }
     }
     request.concurrency = args.concurrency.map(|n| n.to_string());
     if let Some(memory) = &args.memory {
@@ -69,14 +76,16 @@ fn request(args: &TuneArgs, dir: &RunDir) -> Result<Request, u8> {
     Ok(request)
 }
 
-/// Where the service is that the run's job calls so; else the host as it was said.
-fn address(host: &str, dir: &RunDir) -> String {
+/// Where the service is that the run's job calls so, with its replicas; else the host as it was said.
+fn addresses(host: &str, dir: &RunDir) -> Vec<String> {
     let job = dir.job_text().ok().and_then(|text| {
         parse(&Given { text: &text, name: "job", profile: None, set: &[] }).ok().map(|p| p.job)
     });
     let found = job.as_ref().and_then(|job| {
         let name = find_service(&job.services, host)?;
-        Some(authority_with_port(&job.services.get(&name)?.url))
+        let service = job.services.get(&name)?;
+        let replicas = service.replicas.iter().filter(|_| name == host);
+        Some(std::iter::once(&service.url).chain(replicas).map(|url| authority_with_port(url)).collect())
     });
-    found.unwrap_or_else(|| host.to_owned())
+    found.unwrap_or_else(|| vec![host.to_owned()])
 }

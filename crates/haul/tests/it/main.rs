@@ -20,6 +20,7 @@ mod plan;
 #[path = "../../../haul-engine/tests/shim/powercut.rs"]
 mod powercut;
 mod program;
+mod replicas;
 mod runs;
 mod saved;
 #[cfg(target_os = "linux")]

@@ -27,14 +27,14 @@ pub(super) fn read_services(
 
 fn service(table: &Table, title: String, place: Place, out: &mut Vec<Diagnostic>) -> ServiceSpec {
     let mut r = Reader::new(table, title, place);
-    let url = r.need("url", "\"https://HOST\"", out, reader::text).unwrap_or_default();
+    let mut urls = r.need("url", "\"https://HOST\"", out, urls).unwrap_or_default().into_iter();
     let rate = r.take("rate", out, rate);
     let concurrency = r.take("concurrency", out, concurrency);
     let auth = r.take("auth", out, names).unwrap_or_default();
     let headers = r.take("headers", out, headers).unwrap_or_default();
     r.finish(out);
-    let url = url.trim_end_matches('/').to_owned();
-    ServiceSpec { url, rate, concurrency, auth, headers }
+    let (url, replicas) = (urls.next().unwrap_or_default(), urls.collect());
+    ServiceSpec { url, replicas, rate, concurrency, auth, headers }
 }
 
 /// All secrets by name.
@@ -124,12 +124,25 @@ pub(super) fn concurrency(node: &Node) -> Result<Concurrency, Bad> {
 
 /// One name or a list of them.
 fn names(node: &Node) -> Result<Vec<String>, Bad> {
+    texts(node, "the name of a secret, or a list of them")
+}
+
+/// A base URL, or those of all replicas.
+fn urls(node: &Node) -> Result<Vec<String>, Bad> {
+    let urls = texts(node, "a URL, or a list of them")?;
+    if urls.is_empty() {
+        return Err(Bad::hinted("{key} is empty", "write it like \"https://HOST\""));
+    }
+    Ok(urls.into_iter().map(|url| url.trim_end_matches('/').to_owned()).collect())
+}
+
+fn texts(node: &Node, wanted: &str) -> Result<Vec<String>, Bad> {
     match &node.value {
         Value::Array(members) => {
             members.iter().map(|m| reader::text(m).map_err(|bad| bad.in_part(m))).collect()
         }
         Value::Str(_) => Ok(vec![reader::text(node)?]),
-        _ => Err(reader::wrong_type("the name of a secret, or a list of them", node)),
+        _ => Err(reader::wrong_type(wanted, node)),
     }
 }
 
