@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_core::job::{self, Job, LimitsSpec, OutputSpec, ServiceSpec, StepKind, StepSpec};
+use haul_core::job::{
+    self, Job, LimitsSpec, OutputSpec, PagesSpec, ServiceSpec, SourceSpec, StepKind, StepSpec,
+};
 use haul_core::lane::{LanePolicy, Origin};
 use haul_core::{Effect, Fault, Opener, Step};
 
@@ -13,6 +15,7 @@ use crate::expr::Expr;
 use crate::http::{
     Client, ClientOptions, HeaderLines, HttpLocation, Proxies, Roots, StatusRules, Url, Witness,
 };
+use crate::pages::PagesOpener;
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
@@ -157,6 +160,9 @@ fn source(
     client: &Arc<Client>,
     steps: &mut Steps<'_>,
 ) -> Result<Arc<dyn Opener>, AssembleError> {
+    if let Some(spec) = &job.source.pages {
+        return pages(&job.source, spec, steps);
+    }
     let at = format!("source.{}", job.source.format.as_str());
     let location = &job.source.location;
     let mut stream = context.stdin.clone().filter(|_| location == "-");
@@ -177,6 +183,19 @@ fn source(
     let mut needed = std::mem::take(&mut steps.needed);
     needed.retain(|n| !given(&n.name));
     Ok(Arc::new(opener.needing(needed)))
+}
+
+fn pages(
+    source: &SourceSpec,
+    spec: &PagesSpec,
+    steps: &mut Steps<'_>,
+) -> Result<Arc<dyn Opener>, AssembleError> {
+    let url = source.location.as_str();
+    let get = StepSpec::new("source", StepKind::Get { url: url.to_owned(), take: None, cache: None });
+    let endpoint = steps.endpoint(&get, url, "source.get")?;
+    let opener = PagesOpener::new(source, spec, endpoint)
+        .map_err(|e| AssembleError { offset: e.offset, ..wrong(&format!("source.{}", e.key), &e) })?;
+    Ok(Arc::new(opener))
 }
 
 fn row(spec: &OutputSpec) -> Result<Option<Expr>, AssembleError> {

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod decode;
 pub mod expr;
 pub mod http;
+pub mod pages;
 pub mod rows;
 pub mod secrets;
 pub mod sinks;

@@ -57,4 +57,9 @@ pub trait Aggregate: Send {
     fn merge(&mut self, other: Saved) -> Result<(), Fault>;
     /// The result so far, exact.
     fn result(&mut self) -> Result<Table, Fault>;
+    /// Up to `n` values that lead right now with their counts, roughly, for progress; cheap.
+    fn leading(&self, n: usize) -> Vec<(String, u64)> {
+        let _ = n;
+        Vec::new()
+    }
 }

@@ -22,6 +22,25 @@ pub const PAGE_ITEMS: usize = 256;
 pub const PAGE_BYTES: usize = 64 * KIB;
 /// Pages read ahead of the window.
 pub const PAGES_AHEAD: usize = 2;
+/// Slices of a source that are read at once: each holds a page, and most a connection.
+pub const SLICES_OPEN: usize = 1024;
+/// Slices that an id range is cut into at the start; more come by splitting, when they are needed.
+pub const SLICES_AT_START: u64 = 64;
+/// Fewest pages, of ids without gaps, that make a slice of their own while nothing is known of gaps: the
+/// end of a slice costs half a page on average.
+pub const SLICE_PAGES: u64 = 48;
+/// Pages of an API that are remembered by their hash, to notice that they go round in a circle.
+pub const PAGES_REMEMBERED: usize = 4096;
+/// Pages of one chain that are asked for at once, where their places are known before they come.
+pub const PAGES_AT_ONCE: usize = 16;
+/// Ids that a chain of pages remembers, to take a record once that an insertion pushed onto the next
+/// page: those of the last pages, as they travel in each cursor.
+pub const IDS_REMEMBERED: usize = 512;
+/// Items of a job without steps read and not committed: they cost no request of their own to read again,
+/// and a commit every quarter of a second must not starve 400 k items/s.
+pub const WINDOW_ITEMS_READ: usize = 128 * KIB;
+/// Longest that items of a job without steps wait for their commit: it costs two syncs.
+pub const COMMIT_LINGER_READ: Duration = Duration::from_millis(250);
 /// One line of input. Longer ones are rejected with their line number, without being held.
 pub const LINE_BYTES: usize = MIB;
 /// A decoded reply body that is parsed as JSON.

@@ -1,5 +1,7 @@
 //! Sources yield pages of items; a cursor says where to reopen them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +64,8 @@ pub struct Rejection {
 pub struct Page {
     /// In order of the source; may be empty (a page of a filtered range).
     pub items: Vec<NewItem>,
-    /// Bytes of input that it stands for, for progress.
+    /// How much of the input it stands for, for progress: bytes, or ids of a range (the unit of
+    /// [`Opener::size_hint`]).
     pub bytes: u64,
     /// Where the next page starts.
     pub next: Cursor,
@@ -75,11 +78,30 @@ pub trait Source: Send {
     /// and calls again, unless the fault is permanent or fatal.
     async fn next_page(&mut self, cx: &Cx<'_>) -> Result<Option<Page>, Fault>;
 
-    /// Lowers its own end and returns what was given away, for an idle worker to read. The ledger
-    /// commits the split before the child is opened.
-    fn give_away(&mut self) -> Option<Slice> {
+    /// What others may see and take of what it has not read yet; `None` when nothing can be taken.
+    fn extent(&self) -> Option<Arc<dyn Extent>> {
         None
     }
+}
+
+/// What a slice has before it: seen, and taken from, while a page of it is on its way.
+pub trait Extent: Send + Sync {
+    /// Pages that are left to ask for, as far as can be told.
+    fn pages_left(&self) -> f64;
+
+    /// Lowers the end of the slice and returns what was given away, for an idle permit to read; `None`
+    /// when it is not worth a slice. The ledger commits the split before the child is opened; until
+    /// then the parent's cursors do not pass its new end.
+    fn give_away(&self) -> Option<Given>;
+}
+
+/// What a slice gave away: the end of its range.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// Where it begins: the new end of its parent.
+    pub lo: String,
+    /// Where it ends.
+    pub hi: String,
 }
 
 /// What a source can do on resume.
@@ -89,6 +111,8 @@ pub enum Rereading {
     Seek,
     /// It is fed again from its start (a pipe): keys are compared with the key log.
     Refeed,
+    /// It can be reopened at a cursor; what was read to its end is not read again (pages of an API).
+    Once,
 }
 
 /// Opens the slices of a source.
@@ -114,8 +138,19 @@ pub trait Opener: Send + Sync {
     /// What messages call the source: `pairs.csv`.
     fn name(&self) -> &str;
 
-    /// Bytes of the whole source, where known, for progress.
+    /// Size of the whole source, where known, for progress: in the unit of [`Page::bytes`].
     fn size_hint(&self) -> Option<u64> {
         None
+    }
+
+    /// True when a position means the same in every slice, however they were split: ties are then
+    /// decided by it alone.
+    fn positions_are_global(&self) -> bool {
+        false
+    }
+
+    /// What people should know of how reading went and why it ended, a sentence each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
     }
 }

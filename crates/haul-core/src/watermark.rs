@@ -122,6 +122,17 @@ impl Settled {
         new
     }
 
+    /// Puts `count` seqs from one on behind us.
+    pub fn insert_all(&mut self, from: Seq, count: u64) {
+        if from.0 == self.watermark && self.chunks.is_empty() {
+            self.watermark += count;
+            return;
+        }
+        for seq in from.0..from.0 + count {
+            self.insert(Seq(seq));
+        }
+    }
+
     fn advance(&mut self) {
         loop {
             let index = self.watermark / CHUNK_BITS;
@@ -167,6 +178,17 @@ mod tests {
         assert_eq!(s.watermark(), Seq(10_000));
         assert!(!s.insert(Seq(5)));
         assert_eq!(s.chunks(), 1);
+    }
+
+    #[test]
+    fn many_at_once_are_as_many_one_by_one() {
+        let (mut one, mut all) = (Settled::default(), Settled::default());
+        for (from, count) in [(0, 100), (100, 5000), (6000, 10), (5100, 900), (6010, 1)] {
+            (from..from + count).for_each(|seq| assert!(one.insert(Seq(seq))));
+            all.insert_all(Seq(from), count);
+            assert_eq!(one.watermark(), all.watermark());
+            assert!((0..7000).all(|seq| one.contains(Seq(seq)) == all.contains(Seq(seq))));
+        }
     }
 
     proptest! {

@@ -124,6 +124,19 @@ impl Book {
         self.moved = true;
     }
 
+    /// The end of the slice was given away.
+    pub(crate) fn lower(&mut self, hi: String) {
+        self.slice.hi = hi;
+        self.moved = true;
+    }
+
+    /// Items that needed no work are done.
+    pub(crate) fn settle_all(&mut self, from: Seq, count: u64) {
+        self.moved = true;
+        self.settled.insert_all(from, count);
+        self.counts.done += count;
+    }
+
     /// An item gets its outcome, or is parked.
     pub(crate) fn settle(&mut self, seq: Seq, judgement: &Judgement, had_row: bool) {
         self.moved = true;

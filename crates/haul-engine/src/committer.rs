@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use haul_core::aggregate::At;
 use haul_core::ledger::{Commit, Exception, Ledger, LedgerError, SliceState};
 use haul_core::sink::Row;
-use haul_core::{Aggregate, Counts, Sink, SliceId, UnixMs};
+use haul_core::{Aggregate, Counts, Record, Sink, SliceId, UnixMs};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::book::Book;
 use crate::ending::EngineError;
-use crate::inbox::{Inbox, Judgement, Note, Settled};
-use crate::view::View;
+use crate::inbox::{Inbox, Judgement, Note, Settled, Whole};
+use crate::view::{Leading, View};
 
 /// What the driver learns after a commit.
 pub(crate) enum Notice {
@@ -39,14 +41,22 @@ pub(crate) struct Committer {
     pub(crate) view: Arc<View>,
     /// The disk is full, and that has been told.
     pub(crate) low: bool,
+    /// When the leaders of the aggregates were last published.
+    pub(crate) led: Option<Instant>,
 }
+
+/// How often the leaders of the aggregates are published.
+const LEAD: Duration = Duration::from_secs(1);
+/// How many of them.
+const LEADERS: usize = 3;
 
 /// What one batch of messages adds up to.
 #[derive(Default)]
 struct Batch {
     commit: Commit,
     rows: Vec<Row>,
-    observed: Vec<(haul_core::Record, haul_core::aggregate::At)>,
+    observed: Vec<(Record, At)>,
+    whole: Vec<Vec<(bytes::Bytes, At)>>,
     durable: Vec<oneshot::Sender<()>>,
     due: Option<(UnixMs, usize)>,
     released: (u64, usize),
@@ -83,6 +93,14 @@ impl Committer {
                         book.page(page);
                     }
                 }
+                Note::Whole(whole) => self.whole(*whole, &mut batch),
+                Note::Split { parent, child, durable } => {
+                    if let Some(book) = self.books.get_mut(&parent) {
+                        book.lower(child.lo.clone());
+                    }
+                    self.books.insert(child.id, Book::new(child));
+                    batch.durable.push(durable);
+                }
                 Note::Settled(settled) => self.settle(settled, &mut batch),
                 Note::ReadAll(id) => {
                     batch.tell = true;
@@ -105,6 +123,21 @@ impl Committer {
             }
         }
         batch
+    }
+
+    fn whole(&mut self, whole: Whole, batch: &mut Batch) {
+        let Whole { page, from, settled, rows, observed, bytes } = whole;
+        batch.released.0 += settled;
+        batch.released.1 += bytes;
+        batch.settled += settled;
+        batch.rows.extend(rows.into_iter().map(Row));
+        if !observed.is_empty() {
+            batch.whole.push(observed);
+        }
+        if let Some(book) = self.books.get_mut(&page.slice) {
+            book.page(page);
+            book.settle_all(from, settled);
+        }
     }
 
     fn settle(&mut self, settled: Settled, batch: &mut Batch) {
@@ -184,10 +217,13 @@ impl Committer {
             let mark = sink.sync().map_err(EngineError::Fault)?;
             batch.commit.marks.push((name.clone(), mark));
         }
-        if !batch.observed.is_empty() {
+        if !batch.observed.is_empty() || !batch.whole.is_empty() {
             for (name, aggregate) in &mut self.aggregates {
-                for observed in &batch.observed {
-                    aggregate.add(&observed.0, observed.1).map_err(EngineError::Fault)?;
+                for (record, at) in &batch.observed {
+                    aggregate.add(record, *at).map_err(EngineError::Fault)?;
+                }
+                for (record, at) in batch.whole.iter().flatten() {
+                    aggregate.add(&Record::new(record.clone()), *at).map_err(EngineError::Fault)?;
                 }
                 let saved = aggregate.sync().map_err(EngineError::Fault)?;
                 batch.commit.aggregates.push((name.clone(), saved));
@@ -204,13 +240,26 @@ impl Committer {
         counts
     }
 
-    fn publish(&self, moved: bool, settled: u64) {
+    /// Who leads, now and then.
+    fn leading(&mut self) -> Option<Leading> {
+        if self.aggregates.is_empty() || self.led.is_some_and(|at| at.elapsed() < LEAD) {
+            return None;
+        }
+        self.led = Some(Instant::now());
+        Some(self.aggregates.iter().map(|(name, a)| (name.clone(), a.leading(LEADERS))).collect())
+    }
+
+    fn publish(&mut self, moved: bool, settled: u64) {
         let counts = self.counts();
+        let leading = self.leading();
         let mut view = self.view.lock();
         view.counts = counts;
         view.parked = counts.waiting;
         view.commits += u64::from(moved);
         view.settled_now += settled;
+        if let Some(leading) = leading {
+            view.leading = leading;
+        }
         view.bytes_read = self.books.values().map(Book::bytes).sum();
     }
 }

@@ -25,6 +25,7 @@ use crate::worker::Shop;
 
 mod admit;
 mod publish;
+mod whole;
 
 /// How often the view is published, and how often while nothing moves.
 const PUBLISH: Duration = Duration::from_millis(250);
@@ -42,6 +43,8 @@ pub(crate) struct Driver {
     pub(crate) orders: mpsc::UnboundedReceiver<Asked>,
     pub(crate) view: Arc<View>,
     pub(crate) source_name: String,
+    /// Positions mean the same in every slice.
+    pub(crate) global_positions: bool,
     /// Keys to skip, by slice, as often as counted.
     pub(crate) skip: HashMap<SliceId, HashMap<KeyHash, u32>>,
     /// What earlier processes settled, by slice: dropped when it is read again.
@@ -228,6 +231,10 @@ impl Driver {
                 self.reading -= 1;
                 self.shop.inbox.push(Note::ReadAll(slice));
             }
+            Read::Split { parent, child, durable } => {
+                self.reading += 1;
+                self.shop.inbox.push(Note::Split { parent, child, durable });
+            }
             Read::Page { slice, start, first, passed, page } => {
                 return Ok(self.on_page(PageHere { slice, start, first, passed, page }));
             }
@@ -255,7 +262,7 @@ impl Driver {
         if let Some(why) = self.first_invalid(&items) {
             return Some(why);
         }
-        self.shop.inbox.push(Note::Page(PageRead {
+        let read = PageRead {
             slice,
             start,
             first,
@@ -264,11 +271,17 @@ impl Driver {
             keys,
             keys_from: Seq(keys_from),
             bytes: page.bytes,
-        }));
-        let behind = self.behind.get(&slice);
-        let items = items.into_iter().zip((from..).map(Seq));
-        let open = items.filter(|(_, seq)| !behind.is_some_and(|b| b.contains(*seq)));
-        self.state.pending.extend(open.map(|(item, seq)| (slice, seq, item)));
+        };
+        match self.settle_whole(read, from, &items) {
+            None => {}
+            Some(read) => {
+                self.shop.inbox.push(Note::Page(read));
+                let behind = self.behind.get(&slice);
+                let items = items.into_iter().zip((from..).map(Seq));
+                let open = items.filter(|(_, seq)| !behind.is_some_and(|b| b.contains(*seq)));
+                self.state.pending.extend(open.map(|(item, seq)| (slice, seq, item)));
+            }
+        }
         if cut.is_some() {
             self.reading = 0;
             self.pages.close();

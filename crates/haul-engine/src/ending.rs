@@ -46,6 +46,8 @@ pub struct Ending {
     pub nothing_new: bool,
     /// Items that were read and not committed when it stopped: they are read again.
     pub open: u64,
+    /// What people should know of how reading went and why it ended.
+    pub remarks: Vec<String>,
     /// Last look at everything.
     pub last: Snapshot,
 }

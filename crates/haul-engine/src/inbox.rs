@@ -4,11 +4,12 @@
 //! with nothing to do, or a whole commit's worth has gathered.
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use haul_core::aggregate::At;
 use haul_core::ledger::{Change, Exception, LaneNote, TickRow};
+use haul_core::source::Slice;
 use haul_core::{Cursor, KeyHash, Record, Seq, SliceId, UnixMs, limits};
 use tokio::sync::oneshot;
 
@@ -49,9 +50,30 @@ pub(crate) struct PageRead {
     pub(crate) bytes: u64,
 }
 
+/// A page whose items need no work: they are settled together, where they are committed.
+pub(crate) struct Whole {
+    pub(crate) page: PageRead,
+    /// Seq of the first item that is settled, and how many are.
+    pub(crate) from: Seq,
+    pub(crate) settled: u64,
+    /// What the sink gets.
+    pub(crate) rows: Vec<Bytes>,
+    /// What the aggregates get.
+    pub(crate) observed: Vec<(Bytes, At)>,
+    /// Bytes of window room they give back.
+    pub(crate) bytes: usize,
+}
+
 /// One message.
 pub(crate) enum Note {
     Page(PageRead),
+    Whole(Box<Whole>),
+    /// A slice gave away its end: answered when that is durable.
+    Split {
+        parent: SliceId,
+        child: Slice,
+        durable: oneshot::Sender<()>,
+    },
     Settled(Settled),
     /// The slice is at its end.
     ReadAll(SliceId),
@@ -77,7 +99,7 @@ pub(crate) enum Note {
 impl Note {
     /// Worth a commit at once rather than in company.
     fn is_urgent(&self) -> bool {
-        matches!(self, Note::Intent { .. } | Note::TakeDue { .. } | Note::Close)
+        matches!(self, Note::Intent { .. } | Note::Split { .. } | Note::TakeDue { .. } | Note::Close)
     }
 }
 
@@ -89,13 +111,28 @@ struct Waiting {
 }
 
 /// The list, and the committer's sleep.
-#[derive(Default)]
 pub(crate) struct Inbox {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    linger: Duration,
 }
 
 impl Inbox {
+    /// A message waits for company for so long, at most.
+    pub(crate) fn new(linger: Duration) -> Self {
+        Inbox { waiting: Mutex::default(), wake: Condvar::new(), linger }
+    }
+
+    /// What waits is to be committed now: there is no room for more.
+    pub(crate) fn hurry(&self) {
+        let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !w.notes.is_empty() && !w.urgent {
+            w.urgent = true;
+            drop(w);
+            self.wake.notify_one();
+        }
+    }
+
     /// Hands a message over. Never blocks for long, never fails.
     pub(crate) fn push(&self, note: Note) {
         let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +146,7 @@ impl Inbox {
         }
     }
 
-    /// Waits for a first message, then for company: at most [`limits::COMMIT_LINGER`], or until a
+    /// Waits for a first message, then for company: as long as it may linger, or until a
     /// commit's worth is there. Returns everything that waits; the window bounds how much that is.
     pub(crate) fn take(&self) -> Vec<Note> {
         let mut w = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +155,7 @@ impl Inbox {
             w = self.wake.wait(w).unwrap_or_else(PoisonError::into_inner);
         }
         w.asleep = false;
-        let until = Instant::now() + limits::COMMIT_LINGER;
+        let until = Instant::now() + self.linger;
         while !w.urgent && w.notes.len() < limits::COMMIT_ITEMS {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -136,7 +173,6 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -152,7 +188,7 @@ mod tests {
 
     #[test]
     fn messages_keep_their_order_and_arrive_in_company() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(limits::COMMIT_LINGER));
         let sender = inbox.clone();
         let thread = std::thread::spawn(move || {
             for seq in 0..5000 {
@@ -180,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_urgent_message_does_not_wait_for_company() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(limits::COMMIT_LINGER));
         let sender = inbox.clone();
         let thread = std::thread::spawn(move || {
             for _ in 0..20 {

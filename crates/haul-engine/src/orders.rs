@@ -1,6 +1,7 @@
 //! What the engine is given: live objects and policies, nothing of flags or files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use haul_core::job::{Delivery, IfChanged, OnInvalid, RetrySpec};
 use haul_core::lane::{LanePolicy, Origin};
@@ -70,6 +71,8 @@ pub struct Policy {
     pub window_items: usize,
     /// Bytes of records in the window.
     pub window_bytes: usize,
+    /// Longest that an outcome waits for company before its commit starts.
+    pub linger: Duration,
 }
 
 impl Default for Policy {
@@ -85,6 +88,7 @@ impl Default for Policy {
             key_log: true,
             window_items: limits::WINDOW_ITEMS,
             window_bytes: limits::WINDOW_BYTES,
+            linger: limits::COMMIT_LINGER,
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn fresh(opener: &dyn Opener) -> Standing {
 }
 
 impl Reading {
-    fn at(slice: Slice, from: Option<Cursor>, first: Seq) -> Self {
+    pub(crate) fn at(slice: Slice, from: Option<Cursor>, first: Seq) -> Self {
         Reading { slice, from, first, skip: HashMap::new(), opened: None }
     }
 }
@@ -98,7 +98,8 @@ pub(crate) async fn resume(recovered: &Recovered, s: &mut Situation<'_>) -> Resu
         // Rows below the watermark are behind us anyway; those above are bounded by the window.
         let rows = s.ledger.rows(slice.slice.id, slice.watermark, limits::WINDOW_ITEMS * 2)?;
         standing.books.insert(slice.slice.id, Book::restore(slice, &rows));
-        if slice.state != SliceState::Superseded {
+        let over = s.opener.rereading() == Rereading::Once && slice.state == SliceState::Read;
+        if slice.state != SliceState::Superseded && !over {
             let Resume { cursor, first } = slice.resume.clone();
             standing.reading.push(Reading::at(slice.slice.clone(), cursor, first));
         }
@@ -108,7 +109,7 @@ pub(crate) async fn resume(recovered: &Recovered, s: &mut Situation<'_>) -> Resu
         return Ok(standing);
     };
     let same = match s.opener.rereading() {
-        Rereading::Refeed => false,
+        Rereading::Refeed | Rereading::Once => false,
         Rereading::Seek => match &last.resume.cursor {
             None => last.slice.parent.is_none(),
             Some(cursor) => {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use haul_core::ledger::SliceState;
 use haul_core::ledger::{Commit, Ledger, Recovered};
-use haul_core::{Clock, Counts, Cx, Fault, SliceId, limits};
+use haul_core::{Clock, Counts, Cx, Fault, Opener, SliceId, limits};
 use tokio::sync::mpsc;
 
 use crate::closing::Closing;
@@ -42,13 +43,14 @@ pub async fn run(
     let meters = meters(&orders);
     let source_meter = Arc::new(Meter::new("source"));
     let scx = SourceCx {
-        lanes: StepLanes::new(lanes.clone(), source_meter),
+        lanes: StepLanes::new(lanes.clone(), source_meter.clone()),
         clock: clock.clone(),
         budget: orders.budget.clone(),
         run: orders.run,
+        attempts: orders.policy.retry.attempts,
     };
     let standing = stand(&recovered, &orders, &mut *ledger, &scx.cx()).await?;
-    let parts = Parts { recovered, lanes, meters, clock, scx };
+    let parts = Parts { recovered, lanes, meters, source_meter, clock, scx };
     Running::start(orders, ledger, control, standing, parts).finish().await
 }
 
@@ -57,6 +59,7 @@ struct Parts {
     recovered: Recovered,
     lanes: Arc<LaneSet>,
     meters: Vec<Arc<Meter>>,
+    source_meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
     scx: SourceCx,
 }
@@ -115,6 +118,7 @@ struct Running {
     committer: Option<std::thread::JoinHandle<()>>,
     recovered: Recovered,
     lost: u64,
+    opener: Arc<dyn Opener>,
 }
 
 impl Running {
@@ -125,8 +129,8 @@ impl Running {
         standing: Standing,
         parts: Parts,
     ) -> Running {
-        let Parts { recovered, lanes, meters, clock, scx } = parts;
-        let inbox = Arc::new(Inbox::default());
+        let Parts { recovered, lanes, meters, source_meter, clock, scx } = parts;
+        let inbox = Arc::new(Inbox::new(orders.policy.linger));
         let (notices_in, notices) = mpsc::unbounded_channel();
         let Control { stop, orders: asked, view } = control;
         first_look(&view, &orders, &recovered, &standing);
@@ -149,6 +153,7 @@ impl Running {
             inbox: inbox.clone(),
             closing: Closing::default(),
             tally: Tally::default(),
+            source_meter,
             meters,
         });
         let committer = Committer {
@@ -161,6 +166,7 @@ impl Running {
             notices: notices_in,
             view: view.clone(),
             low: false,
+            led: None,
         };
         let (queue, retries) = (Arc::new(Queue::new()), Arc::new(Retries::default()));
         let staff = Staff::new(shop.clone(), queue.clone(), retries.clone());
@@ -170,7 +176,11 @@ impl Running {
         let slices = reading.len();
         let (pages_in, pages) = mpsc::channel(limits::PAGES_AHEAD);
         let source_name = orders.opener.name().to_owned();
-        tokio::spawn(reader::read(orders.opener, reading, scx, pages_in));
+        let opener = orders.opener.clone();
+        let next_slice =
+            recovered.slices.iter().map(|s| s.slice.id).chain(reading.iter().map(|r| r.slice.id));
+        let next_slice = next_slice.map(|id| id.0 + 1).max().unwrap_or(0);
+        tokio::spawn(reader::read(orders.opener, reading, next_slice, scx, pages_in));
         let state = State {
             parked: recovered.slices.iter().map(|s| s.counts.waiting).sum(),
             next_due: recovered.next_due,
@@ -193,6 +203,7 @@ impl Running {
             orders: asked,
             view,
             source_name,
+            global_positions: opener.positions_are_global(),
             skip,
             behind,
             reading: slices,
@@ -204,7 +215,7 @@ impl Running {
             .stack_size(1 << 20)
             .spawn(move || committer.run())
             .ok();
-        Running { driver, committer, recovered, lost: standing.lost }
+        Running { driver, committer, recovered, lost: standing.lost, opener }
     }
 
     async fn finish(mut self) -> Result<Ending, EngineError> {
@@ -246,6 +257,7 @@ impl Running {
             resumed: self.recovered.resumed,
             nothing_new,
             open,
+            remarks: self.opener.remarks(),
             last,
         })
     }
@@ -314,12 +326,15 @@ fn read_so_far(
 ) -> std::collections::HashMap<SliceId, ReadSoFar> {
     let known = recovered.slices.iter().map(|s| {
         // A slice whose input changed ended where its child begins.
-        let child = recovered.slices.iter().find(|c| c.slice.parent == Some(s.slice.id));
+        let children = || recovered.slices.iter().find(|c| c.slice.parent == Some(s.slice.id));
+        let child = if s.state == SliceState::Superseded { children() } else { None };
         let end = child.map_or(s.keys.max(s.resume.first.0), |c| crate::resume::parent_end(&c.slice).0);
         (s.slice.id, ReadSoFar { items: end, logged: s.keys })
     });
     let mut read: std::collections::HashMap<_, _> = known.collect();
-    for r in reading.iter().filter(|r| r.slice.parent.is_some()) {
+    let before: std::collections::HashSet<_> = recovered.slices.iter().map(|s| s.slice.id).collect();
+    // One that this process made, since it found the input changed.
+    for r in reading.iter().filter(|r| !before.contains(&r.slice.id)) {
         if let Some(parent) = r.slice.parent.and_then(|p| read.get_mut(&p)) {
             parent.items = crate::resume::parent_end(&r.slice).0;
         }

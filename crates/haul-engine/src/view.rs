@@ -118,6 +118,9 @@ impl View {
     }
 }
 
+/// By aggregate: the values that lead with their counts.
+pub type Leading = Vec<(String, Vec<(String, u64)>)>;
+
 /// Everything a progress line, a summary or a status needs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -166,6 +169,8 @@ pub struct Snapshot {
     pub memory_limit: u64,
     /// Durable commits made.
     pub commits: u64,
+    /// By aggregate: the values that lead, roughly, with their counts.
+    pub leading: Leading,
 }
 
 /// One step's traffic.

@@ -65,6 +65,7 @@ pub(crate) struct Shop {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) closing: Closing,
     pub(crate) tally: Tally,
+    pub(crate) source_meter: Arc<Meter>,
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) started: Moment,
 }
@@ -124,9 +125,10 @@ impl Shop {
         (note, overcome)
     }
 
-    /// Traffic of every step, in order.
+    /// Traffic of the source, where it has any, and of every step, in order.
     pub(crate) fn step_views(&self) -> Vec<StepView> {
-        self.meters.iter().map(|m| m.view()).collect()
+        let source = Some(self.source_meter.view()).filter(|view| view.requests > 0);
+        source.into_iter().chain(self.meters.iter().map(|m| m.view())).collect()
     }
 
     async fn steps(&self, work: &mut Work) -> End {

@@ -35,7 +35,9 @@ fn act(world: &World, live: &Live, request: &Request<'_>) -> Answer {
     match (request.method, verb) {
         ("GET", "_truth") => {
             let truths = chosen.iter().map(|live| {
-                let truth = serde_json::to_value(live.record.snapshot(live.service)).unwrap_or_default();
+                let mut truth = live.record.snapshot(live.service);
+                truth.pages = (live.service == Service::Pages).then(|| world.counted().clone());
+                let truth = serde_json::to_value(truth).unwrap_or_default();
                 (live.service.as_str().to_owned(), truth)
             });
             let mut truths: Map<String, Value> = truths.collect();

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::accept::{Door, Order, listen, work};
 use crate::script::Script;
+use crate::services::pages::population::PagesTruth;
 use crate::services::{FileKind, Service, file_kind, pair};
 use crate::spec::{LabSpec, ServiceSpec};
 use crate::truth::Truth;
@@ -94,6 +95,11 @@ impl Lab {
         self.world.lives.iter().map(|live| live.record.snapshot(live.service)).collect()
     }
 
+    /// The exact counts of everything that the pages service holds.
+    pub fn pages_truth(&self) -> &PagesTruth {
+        self.world.counted()
+    }
+
     /// Forgets what was seen, by all services.
     pub fn reset(&self) {
         self.world.lives.iter().for_each(|live| live.record.reset());
@@ -122,7 +128,7 @@ impl Lab {
         match service {
             Service::Users => self.world.users.object(id),
             Service::Videos => self.world.videos.object(id),
-            Service::Index | Service::Files => vec![],
+            Service::Index | Service::Files | Service::Pages => vec![],
         }
     }
 
@@ -149,8 +155,23 @@ impl Lab {
         index.is_some_and(|live| live.script().is_refused(live.seed, pair(user, video)))
     }
 
-    /// The `haul enrich` command to paste, for the services that are there; `None` without a lookup.
+    /// The command to paste for the services that are there: `haul enrich`, or without a lookup
+    /// `haul crawl`.
     pub fn line(&self, input: &str) -> Option<String> {
+        self.enrich_line(input).or_else(|| self.crawl_line())
+    }
+
+    fn crawl_line(&self) -> Option<String> {
+        self.world.find(Service::Pages)?;
+        let (url, range) = (self.url(Service::Pages), &self.world.population.spec.range);
+        Some(format!(
+            "haul crawl {url}/foodstats --items .response --offset offset --next .meta.next_offset \
+             --page-size limit=100 --range {}..{} --id .id --count .food_id:100 --count .food__category_id:10",
+            range.start, range.end
+        ))
+    }
+
+    fn enrich_line(&self, input: &str) -> Option<String> {
         let mut line = format!("haul enrich {input} --columns user_id:int,video_id:int");
         let mut found = false;
         for (service, flag) in [

@@ -43,6 +43,7 @@ mod world;
 
 pub use lab::{Lab, LabError};
 pub use script::{Fate, Script};
+pub use services::pages::population::{Often, PagesSpec, PagesTruth};
 pub use services::{FileKind, Service};
 pub use spec::{LabSpec, ServiceSpec};
 pub use truth::Truth;

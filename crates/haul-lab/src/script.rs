@@ -44,6 +44,10 @@ pub struct Script {
     pub no_ranges: bool,
     /// Files: another number, other contents and validators.
     pub generation: u64,
+    /// Pages: share whose next page is said to be themselves.
+    pub loop_rate: f64,
+    /// Pages: share before which up to nine records are put in, so that the page starts early.
+    pub shift_rate: f64,
     /// Service time, ms.
     pub latency_ms: f64,
     /// Added to it, uniform from 0, ms.
@@ -86,6 +90,8 @@ impl Default for Script {
             slow_bytes: 10_000,
             no_ranges: false,
             generation: 0,
+            loop_rate: 0.0,
+            shift_rate: 0.0,
             latency_ms: 0.0,
             jitter_ms: 0.0,
             capacity: 0,
@@ -138,6 +144,8 @@ impl Script {
             ("wrong_rate", self.wrong_rate),
             ("redirect_rate", self.redirect_rate),
             ("slow_rate", self.slow_rate),
+            ("loop_rate", self.loop_rate),
+            ("shift_rate", self.shift_rate),
         ];
         for (name, rate) in rates.iter().chain(&others) {
             if !(0.0..=1.0).contains(rate) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::limits;
 use crate::script::Script;
 use crate::services::Service;
+use crate::services::pages::population::PagesSpec;
 
 /// A lab: its services and what they share.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct LabSpec {
     pub seed: u64,
     /// Server threads.
     pub threads: usize,
+    /// What the pages service holds.
+    pub pages: PagesSpec,
 }
 
 /// One service of a lab.
@@ -45,12 +48,18 @@ impl LabSpec {
                 down: vec![],
             })
             .collect();
-        LabSpec { services, host: IpAddr::V4(Ipv4Addr::LOCALHOST), seed: 1, threads: 1 }
+        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        LabSpec { services, host, seed: 1, threads: 1, pages: PagesSpec::default() }
     }
 
     /// The three services of the enrich workload.
     pub fn enrich() -> Self {
         LabSpec::new(&[Service::Users, Service::Videos, Service::Index])
+    }
+
+    /// The pages service, with this content.
+    pub fn pages(pages: PagesSpec) -> Self {
+        LabSpec { pages, ..LabSpec::new(&[Service::Pages]) }
     }
 
     /// Changes the script of every service.
@@ -105,6 +114,7 @@ impl LabSpec {
         if !(1..=limits::THREADS).contains(&self.threads) {
             return Err(format!("{} server threads: 1 to {} are possible", self.threads, limits::THREADS));
         }
+        self.pages.check().map_err(|e| format!("pages: {e}"))?;
         for (n, s) in self.services.iter().enumerate() {
             let name = s.service.as_str();
             if self.services.iter().skip(n + 1).any(|other| other.service == s.service) {

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::mix::mix;
 use crate::script::Script;
+use crate::services::pages::population::{PagesTruth, Population};
 use crate::services::{Catalogue, Files, Service, catalogues};
 use crate::spec::LabSpec;
 use crate::truth::{Record, lock};
@@ -78,18 +79,47 @@ pub(crate) struct World {
     pub(crate) users: Catalogue,
     pub(crate) videos: Catalogue,
     pub(crate) files: Files,
+    pub(crate) population: Population,
+    counted: OnceLock<PagesTruth>,
+    slips: AtomicU64,
+    inserted: AtomicU64,
     started: Instant,
 }
 
 impl World {
     pub(crate) fn new(spec: &LabSpec, lives: Vec<Live>) -> Self {
         let (users, videos) = catalogues(spec.seed);
-        World { lives, users, videos, files: Files::new(spec.seed), started: Instant::now() }
+        World {
+            lives,
+            users,
+            videos,
+            files: Files::new(spec.seed),
+            population: Population::new(spec.pages.clone(), spec.seed),
+            counted: OnceLock::new(),
+            slips: AtomicU64::new(0),
+            inserted: AtomicU64::new(0),
+            started: Instant::now(),
+        }
     }
 
     /// Nanoseconds since the start.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// A number that no page had before.
+    pub(crate) fn slip(&self) -> u64 {
+        self.slips.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts records in before the others of the list; how many were put in so far.
+    pub(crate) fn inserted(&self, more: u64) -> u64 {
+        self.inserted.fetch_add(more, Ordering::Relaxed) + more
+    }
+
+    /// The exact counts of what the pages service holds; counted when first asked for.
+    pub(crate) fn counted(&self) -> &PagesTruth {
+        self.counted.get_or_init(|| self.population.truth())
     }
 
     pub(crate) fn find(&self, service: Service) -> Option<&Live> {

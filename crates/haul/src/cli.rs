@@ -14,11 +14,13 @@ as fast as they allow, in constant memory, losing nothing and repeating nothing.
   haul enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}' \\
                         --post http://localhost:8002/index
   haul enrich - --jsonl --lookup page='https://example.org/{id}.json' --to pages.jsonl < ids.jsonl
+  haul crawl https://api.example/items --items .data --page page --count .kind:10
   haul run jobs/enrich.toml --set service.users.url=https://users.example
   haul top scores.txt 10
   haul lab users,videos,index --error-rate 5%
 
 Work     enrich   join a stream against services, then send each item on or write it down
+         crawl    page through an API at its rate limit; count or keep its records
          top      print the records with the highest scores of huge files
          count    print the most common values of huge files
          run      run the job of a file
@@ -31,6 +33,7 @@ During   runs     list runs and how they are
          resume   go on after pause
          stop     end a run in order; the same command goes on with it
          tune     change the pace of a run that works
+         results  print what a run has counted so far
 After    errors   show what failed, was rejected or is in doubt, by kind
          retry    try failed items again
          settle   say what became of items that failed or are in doubt

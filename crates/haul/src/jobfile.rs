@@ -75,6 +75,16 @@ pub fn load(name: &str, flags: &JobFlags) -> Result<Loaded, u8> {
     Ok(Loaded { job, places, name: name.to_owned(), text })
 }
 
+/// The job that a run stores.
+pub fn of_run(dir: &haul_engine::rundir::RunDir) -> Result<Job, String> {
+    let text = dir.job_text().map_err(|e| e.to_string())?;
+    let parsed = parse(&Given { text: &text, name: dir.name(), profile: None, set: &[] });
+    parsed.map(|parsed| parsed.job).map_err(|found| {
+        let why = found.first().map_or(String::new(), |d| format!(" ({})", d.message));
+        format!("{}: its job cannot be read{why}", dir.job().display())
+    })
+}
+
 fn read(path: &Path) -> Result<String, String> {
     let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => "there is no such job file".to_owned(),

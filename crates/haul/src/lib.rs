@@ -48,6 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod aggregates;
 mod orders;
 
 pub use haul_connect as connect;
@@ -57,4 +58,5 @@ pub use haul_engine as engine;
 pub use haul_lab as lab;
 pub use haul_reduce as reduce;
 
+pub use aggregates::aggregates;
 pub use orders::orders;

@@ -13,6 +13,7 @@ mod jobfile;
 mod lower;
 mod output;
 mod progress;
+mod results;
 mod runs;
 mod signals;
 mod standing;

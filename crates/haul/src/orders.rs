@@ -1,12 +1,13 @@
 //! From a job and its live objects to the orders of an engine.
 
 use haul_connect::assemble::Assembled;
-use haul_core::Budget;
 use haul_core::cx::RunKey;
 use haul_core::job::{IfChanged, Job, StepKind};
+use haul_core::{Budget, limits};
 use haul_engine::{Orders, Output, Policy};
 
-/// What an engine needs to run a job. `run` names the run in idempotency keys: the same run must use
+/// What an engine needs to run a job, but for its aggregates (see [`crate::aggregates()`]), which need a
+/// place for their logs. `run` names the run in idempotency keys: the same run must use
 /// the same key in every process.
 pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
     Orders {
@@ -23,6 +24,7 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
 }
 
 fn policy(job: &Job) -> Policy {
+    let only_read = job.source.pages.is_some() && job.steps.is_empty();
     Policy {
         retry: job.retry,
         delivery: job.delivery,
@@ -30,6 +32,10 @@ fn policy(job: &Job) -> Policy {
         on_invalid: job.source.on_invalid,
         if_changed: job.source.if_changed.unwrap_or_else(|| usual_if_changed(job)),
         limit: job.source.limit,
+        // Records of an API cost nothing to read again but the request.
+        key_log: job.source.pages.is_none(),
+        window_items: if only_read { limits::WINDOW_ITEMS_READ } else { limits::WINDOW_ITEMS },
+        linger: if only_read { limits::COMMIT_LINGER_READ } else { limits::COMMIT_LINGER },
         ..Policy::default()
     }
 }

@@ -308,6 +308,11 @@ impl Inner {
         if limit > 0 {
             parts.push(format!("{in_flight}/{limit} in flight"));
         }
+        for (name, leading) in now.leading.iter().filter(|(_, l)| !l.is_empty()) {
+            let values: Vec<String> =
+                leading.iter().map(|(value, n)| format!("{value} {}", format::count(*n))).collect();
+            parts.push(format!("{name}: {}", format::plain(&values.join(", "), 60)));
+        }
         if now.paused_since.is_some() {
             parts.push("paused (haul resume goes on)".to_owned());
         } else if !now.waiting_for.is_empty() {
@@ -340,6 +345,7 @@ fn progress_json(now: &Snapshot, inner: &Inner) -> Value {
         "eta_ms": eta,
         "in_work": now.in_work,
         "waiting_for": now.waiting_for,
+        "leading": now.leading,
         "lanes": lanes_json(now),
     })
 }

@@ -89,6 +89,9 @@ impl Summary<'_> {
                 "every item was skipped: fields are text unless they have a type, as in --columns user_id:int\n",
             );
         }
+        for remark in &self.ending.remarks {
+            text.push_str(&format!("{}\n", format::plain(remark, 300)));
+        }
         if last.steps.iter().any(|s| s.requests > 0) {
             text.push_str(&steps(last));
         }
@@ -228,6 +231,7 @@ impl Summary<'_> {
             "counts": counts_json(&self.ending.counts),
             "settled_now": self.ending.settled_now,
             "open": self.ending.open,
+            "remarks": self.ending.remarks,
             "retries": last.retries,
             "memo_saved": last.memo_saved,
             "cache_saved": shared(last).1,

@@ -55,6 +55,8 @@ pub struct Head {
     pub retry_after: Option<Box<str>>,
     /// `Location`, as sent.
     pub location: Option<Box<str>>,
+    /// `Link`, as sent; several joined by commas.
+    pub link: Option<Box<str>>,
     /// `Content-Length`, as sent, even where the body is framed otherwise.
     pub length: Option<u64>,
     /// `ETag`, else `Last-Modified`: only looked at when asked for.
@@ -141,6 +143,7 @@ struct Scan {
     html: bool,
     retry_after: Option<Box<str>>,
     location: Option<Box<str>>,
+    link: Option<Box<str>>,
     etag: Option<Box<str>>,
     last_modified: Option<Box<str>>,
 }
@@ -151,6 +154,7 @@ impl Scan {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         match name.len() {
             4 if validators && is("etag") => self.etag = Some(text(value)),
+            4 if is("link") => self.link(value),
             8 if is("location") => self.location = Some(text(value)),
             10 if is("connection") => self.connection(value),
             10 if is("keep-alive") => self.idle_limit = idle_limit(value),
@@ -163,6 +167,13 @@ impl Scan {
             _ => {}
         }
         Ok(())
+    }
+
+    fn link(&mut self, value: &[u8]) {
+        self.link = Some(match self.link.take() {
+            None => text(value),
+            Some(before) => format!("{before}, {}", text(value)).into(),
+        });
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
@@ -249,6 +260,7 @@ impl Scan {
             content: if self.html { ContentKind::Html } else { ContentKind::Other },
             retry_after: self.retry_after,
             location: self.location,
+            link: self.link,
             length: self.length,
             validator: self.etag.or(self.last_modified),
         })

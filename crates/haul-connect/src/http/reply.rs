@@ -26,6 +26,8 @@ pub struct Reply {
     pub is_html: bool,
     /// `Retry-After`, as sent.
     pub retry_after: Option<Box<str>>,
+    /// `Link`, as sent.
+    pub link: Option<Box<str>>,
     /// The body; of a drained one only the beginning.
     pub body: Bytes,
     /// Where redirects led, when they did.
@@ -40,6 +42,7 @@ impl Reply {
             status: head.status,
             is_html: head.content == ContentKind::Html,
             retry_after: head.retry_after,
+            link: head.link,
             body: Bytes::from(body),
             moved: None,
             _held: held,

@@ -190,19 +190,31 @@ impl Endpoint {
     pub(crate) fn aim(&self, item: &Item, cx: &Cx<'_>) -> Result<Aim, Fault> {
         let spec = &self.spec;
         let url = spec.url.of(item)?;
-        let at_home = spec.url.fixed.as_ref().is_some_and(|fixed| fixed.same_origin(&url));
-        let lane = if at_home {
-            *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(spec.credential.name())))
-        } else {
-            cx.lanes.lane(&url.origin(&self.none))
-        };
         let others = self.replicas.iter().map(|replica| {
             let url = replica.url.of(item)?;
             let home = replica.url.fixed.as_ref().unwrap_or(&url);
             let lane = replica.lane.get_or_init(|| cx.lanes.lane(&home.origin(spec.credential.name())));
             Ok((url, *lane))
         });
-        Ok(Aim { url, lane, others: others.collect::<Result<_, Fault>>()?, at_home })
+        let others = others.collect::<Result<_, Fault>>()?;
+        Ok(Aim { others, ..self.aim_at(url, cx) })
+    }
+
+    /// The lane that leads to a URL. Headers and secrets go along to the endpoint's own host only.
+    pub(crate) fn aim_at(&self, url: Url, cx: &Cx<'_>) -> Aim {
+        let spec = &self.spec;
+        let at_home = spec.url.fixed.as_ref().is_some_and(|fixed| fixed.same_origin(&url));
+        let lane = if at_home {
+            *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(spec.credential.name())))
+        } else {
+            cx.lanes.lane(&url.origin(&self.none))
+        };
+        Aim { url, lane, others: Default::default(), at_home }
+    }
+
+    /// The URL that all requests have in common, up to the first field.
+    pub(crate) fn home(&self) -> Option<&Url> {
+        self.spec.url.fixed.as_ref()
     }
 
     /// Sends one request for an item and hands the reply, with the call it answers, to `judge`.

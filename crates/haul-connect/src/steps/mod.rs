@@ -2,7 +2,7 @@
 
 pub mod batch;
 mod each;
-mod endpoint;
+pub(crate) mod endpoint;
 pub mod filter;
 mod gather;
 pub mod get;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
 use super::each::parse_each;
-use super::{HeaderMode, Job, RowFormat, ServiceSpec, StepKind, StepSpec};
+use super::{HeaderMode, Job, PagesSpec, Paging, RowFormat, ServiceSpec, StepKind, StepSpec};
 use crate::limits;
 use crate::secret::SecretFrom;
 
@@ -56,6 +56,7 @@ pub fn check(job: &Job) -> Vec<Problem> {
     services(job, &mut found);
     secrets(job, &mut found);
     steps(job, &mut found);
+    aggregates(job, &mut found);
     output(job, &mut found);
     if job.limits.memory < limits::MEMORY_LEAST {
         let least = super::units::format_size(limits::MEMORY_LEAST);
@@ -66,10 +67,14 @@ pub fn check(job: &Job) -> Vec<Problem> {
 
 fn source(job: &Job, found: &mut Found) {
     let source = &job.source;
-    let at = format!("source.{}", source.format.as_str());
-    location(&source.location, &at, found);
+    let at = format!("source.{}", source.as_str());
+    match &source.pages {
+        Some(spec) => pages(job, spec, &at, found),
+        None => location(&source.location, &at, found),
+    }
     let rows = match source.format {
         RowFormat::Csv | RowFormat::Tsv => None,
+        _ if source.pages.is_some() => Some("an API has"),
         RowFormat::Jsonl => Some("JSON Lines have"),
         RowFormat::Json => Some("a JSON document has"),
         RowFormat::Urls => Some("a list of URLs has"),
@@ -103,6 +108,49 @@ fn source(job: &Job, found: &mut Found) {
     }
     if let Some(key) = &source.key {
         template(key, "source.key", found);
+    }
+}
+
+/// An API that answers in pages.
+fn pages(job: &Job, spec: &PagesSpec, at: &str, found: &mut Found) {
+    let url = &job.source.location;
+    let rest = match job.source.service() {
+        Some(name) => url.get(name.len() + 2..).unwrap_or_default(),
+        None => url,
+    };
+    if rest.contains(['{', '}']) {
+        let hint = "write % as %25, { as %7B and } as %7D where they are meant";
+        found.add(at, "the URL of a page has no fields: there is no record yet", hint);
+    } else {
+        starts_at_a_service(job, url, "a source's URL", at, found);
+    }
+    if let Some(range) = spec.range {
+        if range.lo >= range.hi {
+            found.add("source.range", format!("the range {range} is empty"), "write A..B with A below B");
+        }
+        if !matches!(spec.paging, Paging::Offset { .. }) {
+            found.add(
+                "source.range",
+                format!("a range of ids goes with offset, not with {}", spec.paging.as_str()),
+                "leave the range out, or page by offset = PARAM",
+            );
+        }
+        if spec.id.is_none() {
+            found.add("source.range", "a range needs id: where a record has its id", "add id = \".id\"");
+        }
+    }
+}
+
+fn aggregates(job: &Job, found: &mut Found) {
+    let mut names = BTreeSet::new();
+    for aggregate in &job.aggregates {
+        let at = format!("aggregate.{}", aggregate.name);
+        if !is_name(&aggregate.name) {
+            found.add(&at, format!("\"{}\" cannot name an aggregate", aggregate.name), NAME_HINT);
+        }
+        if !names.insert(&aggregate.name) {
+            found.add(&at, format!("two aggregates are named \"{}\"", aggregate.name), "");
+        }
     }
 }
 
@@ -219,8 +267,13 @@ fn secrets(job: &Job, found: &mut Found) {
 }
 
 fn steps(job: &Job, found: &mut Found) {
-    if job.steps.is_empty() && job.output.is_none() {
-        found.add("", "the job does nothing with its items", "add a [[step]], or an [output]");
+    if job.steps.is_empty() && job.output.is_none() && job.aggregates.is_empty() {
+        let hint = if job.source.pages.is_some() {
+            "add an [aggregate.NAME], a [[step]], or an [output]"
+        } else {
+            "add a [[step]], or an [output]"
+        };
+        found.add("", "the job does nothing with its items", hint);
     }
     let mut names = BTreeSet::new();
     for (i, step) in job.steps.iter().enumerate() {
@@ -258,22 +311,26 @@ fn step_url(job: &Job, step: &StepSpec, at: &str, found: &mut Found) {
     let at = format!("{at}.{word}");
     let before = found.0.len();
     template(url, &at, found);
-    if found.0.len() > before {
-        return;
+    if found.0.len() == before {
+        starts_at_a_service(job, url, "a step's URL", &at, found);
     }
+}
+
+/// `{service}/…` or `http(s)://…`; a step's URL may be one field of the record.
+fn starts_at_a_service(job: &Job, url: &str, whose: &str, at: &str, found: &mut Found) {
     if let Some((scheme, rest)) = url.split_once("://").filter(|(s, _)| !s.contains(['{', '/', '?'])) {
         if !matches!(scheme, "http" | "https") {
             found.add(at, format!("nothing here speaks {scheme}://"), "use http:// or https://");
         } else {
-            user_info(rest, &at, found);
+            user_info(rest, at, found);
         }
         return;
     }
     let names = || job.services.keys().map(String::as_str);
-    match step.service() {
+    match super::service_of(url) {
         Some(name) if job.services.contains_key(name) => {}
         // The whole URL is a field of the record.
-        Some(name) if url.len() == name.len() + 2 => {}
+        Some(name) if url.len() == name.len() + 2 && job.source.location != url => {}
         Some(name) => {
             let hint = match nearest(name, names()) {
                 Some(near) => format!("did you mean {{{near}}}?"),
@@ -283,7 +340,7 @@ fn step_url(job: &Job, step: &StepSpec, at: &str, found: &mut Found) {
         }
         None => found.add(
             at,
-            "a step's URL starts with a {service} or with http(s)://",
+            format!("{whose} starts with a {{service}} or with http(s)://"),
             match names().next() {
                 Some(first) => format!("write it like \"{{{first}}}/path/{{field}}\""),
                 None => "write it like \"https://HOST/path/{field}\"".to_owned(),
@@ -328,6 +385,9 @@ fn output(job: &Job, found: &mut Found) {
     let at = format!("output.{}", output.format.as_str());
     if output.format == RowFormat::Tsv {
         found.add(&at, "rows are written as jsonl or csv", "");
+    }
+    if output.path == "-" && !job.aggregates.is_empty() {
+        found.add(&at, "rows and results cannot both go to standard output", "write the rows to a file");
     }
     if output.path.contains("://") {
         found.add(&at, "rows are written to a file", "give a path, or - for standard output");

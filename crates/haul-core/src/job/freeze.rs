@@ -9,7 +9,9 @@ use crate::secret::SecretFrom;
 /// and URLs stay as they are.
 pub fn freeze(job: &Job, directory: &Path) -> Job {
     let mut job = job.clone();
-    job.source.location = absolute(&job.source.location, directory);
+    if job.source.pages.is_none() {
+        job.source.location = absolute(&job.source.location, directory);
+    }
     if let Some(output) = &mut job.output {
         output.path = absolute(&output.path, directory);
     }

@@ -1,4 +1,5 @@
-//! What makes two runs the same run: source, steps, output, and the URLs of the services in use.
+//! What makes two runs the same run: source, steps, aggregates, output, and the URLs of the services in
+//! use.
 //!
 //! What may change from one process of a run to the next is not in it: rates, concurrency, memory,
 //! attempts, time-outs, secrets, and how far to read.
@@ -46,7 +47,10 @@ fn essence(job: &Job) -> Job {
     let services = job
         .services
         .iter()
-        .filter(|(name, _)| job.steps.iter().any(|s| s.service() == Some(name.as_str())))
+        .filter(|(name, _)| {
+            let name = Some(name.as_str());
+            job.source.service() == name || job.steps.iter().any(|s| s.service() == name)
+        })
         .map(|(name, s)| (name.clone(), ServiceSpec { url: s.url.clone(), ..ServiceSpec::default() }))
         .collect();
     Job {
@@ -60,6 +64,7 @@ fn essence(job: &Job) -> Job {
         services,
         secrets: BTreeMap::new(),
         steps: job.steps.iter().map(step).collect(),
+        aggregates: job.aggregates.clone(),
         output: job.output.clone().map(|o| OutputSpec { exists: IfExists::default(), ..o }),
         retry: RetrySpec::default(),
         limits: LimitsSpec::default(),

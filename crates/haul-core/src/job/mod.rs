@@ -11,6 +11,7 @@ mod diagnose;
 mod each;
 mod freeze;
 mod identity;
+mod pages;
 mod parse;
 mod status;
 pub mod units;
@@ -29,6 +30,7 @@ pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
 pub use each::{EachStep, parse_each};
 pub use freeze::freeze;
 pub use identity::{Identity, what_differs};
+pub use pages::{AggregateKind, AggregateSpec, IdRange, PageSize, PagesSpec, Paging};
 pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
 pub use status::{OnStatus, StatusSet};
 pub use write::{write, write_frozen};
@@ -51,6 +53,8 @@ pub struct Job {
     pub secrets: BTreeMap<String, SecretSpec>,
     /// What is done to each item, in order.
     pub steps: Vec<StepSpec>,
+    /// What is summed up of done items, in the order in which it is reported.
+    pub aggregates: Vec<AggregateSpec>,
     /// Where done items are written.
     pub output: Option<OutputSpec>,
     /// Retry policy.
@@ -172,8 +176,11 @@ pub enum IfChanged {
 pub struct SourceSpec {
     /// How rows are written.
     pub format: RowFormat,
-    /// A path, `-` for standard input, or an http(s) URL. Compression is known by content.
+    /// A path, `-` for standard input, or an http(s) URL. Compression is known by content. Of pages:
+    /// the URL of the first, which may start with a `{service}`.
     pub location: String,
+    /// An API that answers in pages, whose records are JSON objects.
+    pub pages: Option<PagesSpec>,
     /// See [`HeaderMode`]; CSV and TSV only.
     pub header: HeaderMode,
     /// Declared columns; CSV and TSV only. Empty: named by the header, all text.
@@ -197,6 +204,7 @@ impl SourceSpec {
         SourceSpec {
             format,
             location: location.into(),
+            pages: None,
             header: HeaderMode::default(),
             columns: Vec::new(),
             each: None,
@@ -206,6 +214,23 @@ impl SourceSpec {
             limit: None,
         }
     }
+
+    /// Its key in the job file.
+    pub fn as_str(&self) -> &'static str {
+        if self.pages.is_some() { "get" } else { self.format.as_str() }
+    }
+
+    /// The name of the service its pages come from.
+    pub fn service(&self) -> Option<&str> {
+        self.pages.as_ref()?;
+        service_of(&self.location)
+    }
+}
+
+/// The name of the service that a URL starts with.
+fn service_of(url: &str) -> Option<&str> {
+    let (name, _) = url.strip_prefix('{')?.split_once('}')?;
+    Some(name)
 }
 
 /// A service: its base URL, its pace, and what is sent with every request.
@@ -290,8 +315,7 @@ impl StepSpec {
     /// The name of the service its URL starts with.
     pub fn service(&self) -> Option<&str> {
         let (StepKind::Get { url, .. } | StepKind::Post { url, .. }) = &self.kind else { return None };
-        let (name, _) = url.strip_prefix('{')?.split_once('}')?;
-        Some(name)
+        service_of(url)
     }
 }
 

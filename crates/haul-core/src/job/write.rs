@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    BatchSpec, Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode, IfChanged, IfExists, Job,
-    LimitsSpec, MaxFailed, OnInvalid, OnStatus, RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
+    AggregateKind, AggregateSpec, BatchSpec, Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode,
+    IfChanged, IfExists, Job, LimitsSpec, MaxFailed, OnInvalid, OnStatus, PagesSpec, Paging, RetrySpec,
+    ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -44,15 +45,22 @@ fn document(job: &Job, name: Option<&str>) -> String {
     for spec in steps {
         step(spec).write_to("[[step]]", &mut out);
     }
+    for spec in &job.aggregates {
+        aggregate(spec).write_to(&format!("[aggregate.{}]", key(&spec.name)), &mut out);
+    }
     output(job).write_to("[output]", &mut out);
     retry(&job.retry).write_to("[retry]", &mut out);
     limits(&job.limits).write_to("[limits]", &mut out);
     out
 }
 
-/// Services in the order in which steps use them, then the others by name.
+/// Services in the order in which source and steps use them, then the others by name.
 fn services_in_order(job: &Job) -> Vec<(&String, &ServiceSpec)> {
-    let used = |name: &str| job.steps.iter().position(|s| s.service() == Some(name)).unwrap_or(usize::MAX);
+    let used = |name: &str| {
+        let step = || job.steps.iter().position(|s| s.service() == Some(name)).map(|at| at + 1);
+        let source = (job.source.service() == Some(name)).then_some(0);
+        source.or_else(step).unwrap_or(usize::MAX)
+    };
     let mut services: Vec<_> = job.services.iter().collect();
     services.sort_by_key(|(name, _)| used(name));
     services
@@ -71,7 +79,10 @@ fn split_where(steps: &[StepSpec]) -> (Option<&str>, &[StepSpec]) {
 fn source(job: &Job, filter: Option<&str>) -> Section {
     let source = &job.source;
     let mut s = Section::default();
-    s.line(source.format.as_str(), quoted(&source.location));
+    s.line(source.as_str(), quoted(&source.location));
+    if let Some(spec) = &source.pages {
+        pages(spec, &mut s);
+    }
     match source.header {
         HeaderMode::Auto => {}
         HeaderMode::Yes => s.line("header", quoted("yes")),
@@ -96,6 +107,56 @@ fn source(job: &Job, filter: Option<&str>) -> Section {
     }
     if let Some(limit) = source.limit {
         s.line("limit", limit.to_string());
+    }
+    s
+}
+
+fn pages(spec: &PagesSpec, s: &mut Section) {
+    s.line("items", quoted(&spec.items));
+    let style = spec.paging.as_str();
+    match &spec.paging {
+        Paging::Offset { param, next } => {
+            s.line(style, quoted(param));
+            s.text("next", next.as_deref());
+        }
+        Paging::Page { param } => s.line(style, quoted(param)),
+        Paging::Cursor { param, next } => {
+            s.line(style, quoted(param));
+            s.line("next", quoted(next));
+        }
+        Paging::NextUrl { path } => s.line(style, quoted(path)),
+        Paging::Link => s.line(style, quoted("next")),
+    }
+    if let Some(size) = &spec.size {
+        s.line("page_size", format!("{{ {} = {} }}", key(&size.param), size.count));
+    }
+    if let Some(range) = spec.range {
+        s.line("range", quoted(&range.to_string()));
+    }
+    s.text("id", spec.id.as_deref());
+}
+
+fn aggregate(spec: &AggregateSpec) -> Section {
+    let mut s = Section::default();
+    let number = |s: &mut Section, n: u64| {
+        if n != AggregateSpec::N {
+            s.line("n", n.to_string());
+        }
+    };
+    match &spec.kind {
+        AggregateKind::Count { path, n } => {
+            s.line("count", quoted(path));
+            number(&mut s, *n);
+        }
+        AggregateKind::Top { path, id, n, lowest } => {
+            s.line("top", quoted(path));
+            s.text("id", Some(id.as_str()).filter(|id| *id != AggregateSpec::ID));
+            number(&mut s, *n);
+            if *lowest {
+                s.line("order", quoted("lowest"));
+            }
+        }
+        AggregateKind::Stats { path } => s.line("stats", quoted(path)),
     }
     s
 }

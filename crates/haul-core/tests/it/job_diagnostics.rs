@@ -30,7 +30,7 @@ fn unknown_keys_are_errors_and_say_what_was_meant() {
         r#"
 job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)
 job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)
-job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, secret, step, output, retry, limits, delivery, profile)
+job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, secret, step, aggregate, output, retry, limits, delivery, profile)
 "#,
     );
 }
@@ -83,7 +83,7 @@ filter = ".y"
         r#"
 job.toml:2:12: delivery cannot be "atmost-once" (did you mean "at-most-once"? it is one of "at-least-once", "at-most-once")
 job.toml:5:12: "user_id:integer" has no known type: write NAME:TYPE with one of str, int, float, bool, json
-job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, json, urls, header, columns, each, key, on_invalid, if_changed, limit, where)
+job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, json, urls, get, header, columns, each, key, on_invalid, if_changed, limit, where)
 job.toml:8:7: a service's URL starts with http:// or https://
 job.toml:9:8: there is no secret "idx" (add [secret.idx] with header and env)
 job.toml:15:7: there is no service "user" (did you mean {users}?)
@@ -138,7 +138,7 @@ fn secrets_in_the_open_are_refused_and_not_repeated() {
 fn a_job_needs_a_source_and_something_to_do() {
     expect(
         "haul = 1\n",
-        "job.toml:1:1: the job has no source (add [source] with csv, tsv, jsonl, json or urls = \"FILE\")",
+        "job.toml:1:1: the job has no source (add [source] with csv, tsv, jsonl, json or urls = \"FILE\", or get = \"URL\")",
     );
     expect(
         "haul = 1\n[source]\ncsv = \"a\"\n",
@@ -314,6 +314,57 @@ job.toml:7:7: url is empty (write it like "https://HOST")
 job.toml:9:22: a service's URL starts with http:// or https://
 job.toml:9:33: X is there already (a service has one URL for each host that answers)
 job.toml:11:7: url must be a URL, or a list of them, not a whole number
+"#,
+    );
+}
+
+#[test]
+fn pages_say_where_their_records_are_and_how_they_follow_each_other() {
+    let with = |keys: &str| {
+        format!("haul = 1\n[source]\nget = \"http://h/x\"\n{keys}\n[aggregate.a]\ncount = \".x\"\n")
+    };
+    for fine in [
+        "items = \".\"\nlink = \"next\"",
+        "items = \".a\"\noffset = \"o\"\nrange = \"1..=5\"\nid = \".id\"",
+        "items = \".a\"\ncursor = \"c\"\nnext = \".n\"\npage_size = { limit = 5 }",
+    ] {
+        expect(&with(fine), "");
+    }
+    for (keys, wanted) in [
+        ("link = \"next\"", "2:1: [source] has no items (add items = \".data\")"),
+        ("items = \".\"\nlink = \"prev\"", "5:8: link cannot be \"prev\" (it is one of \"next\")"),
+        (
+            "items = \".\"",
+            "2:1: it does not say how pages follow each other (add exactly one of offset = PARAM, page = PARAM, cursor = PARAM with next = EXPR, next_url = EXPR, link = \"next\")",
+        ),
+        (
+            "items = \".\"\npage = \"p\"\noffset = \"o\"",
+            "5:8: there is offset already: only one of offset, page, cursor, next_url, link",
+        ),
+        (
+            "items = \".\"\ncursor = \"c\"",
+            "2:1: a cursor needs next: where a page says it (add next = \".meta.next_cursor\")",
+        ),
+        (
+            "items = \".\"\npage = \"p\"\nrange = \"1..5\"\nid = \".id\"",
+            "6:9: a range of ids goes with offset, not with page (leave the range out, or page by offset = PARAM)",
+        ),
+        (
+            "items = \".\"\noffset = \"o\"\nrange = \"5..1\"\nid = \".id\"",
+            "6:9: \"5..1\" ends before it begins: write 1..5",
+        ),
+        (
+            "items = \".\"\npage = \"p\"\npage_size = 5",
+            "6:13: page_size must be a table of one parameter, not a whole number (write it like page_size = { limit = 100 })",
+        ),
+    ] {
+        expect(&with(keys), &format!("job.toml:{wanted}"));
+    }
+    expect(
+        "haul = 1\n[source]\ncsv = \"a\"\n[aggregate.a]\ncount = \".x\"\ntop = \".y\"\n[aggregate.b]\nn = 5\n",
+        r#"
+job.toml:4:1: it says two things (give exactly one of count, top, stats, such as count = ".country")
+job.toml:7:1: it does not say what to sum up (give exactly one of count, top, stats, such as count = ".country")
 "#,
     );
 }

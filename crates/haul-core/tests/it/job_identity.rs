@@ -93,3 +93,22 @@ fn how_many_go_together_is_pace_and_how_they_are_written_is_not() {
     assert_ne!(plain, Identity::of(&with("{ max = 5, by = \"user_id\" }")));
     assert_ne!(plain, Identity::of(&with("{ max = 5, format = \"ndjson\" }")));
 }
+
+#[test]
+fn what_is_read_in_pages_and_what_is_counted_make_the_identity_and_the_rate_does_not() {
+    const CRAWL: &str = include_str!("../../../../jobs/crawl.toml");
+    let of = |set: &[&str]| freeze(&read_with(CRAWL, None, set).job, Path::new("/data"));
+    let plain = of(&[]);
+    for (set, wanted) in [
+        ("source.range=1..5", "source.range was \"658330693..732158493\" and is now \"1..5\""),
+        ("source.items=.data", "source.items was \".response\" and is now \".data\""),
+        ("aggregate.food_id.n=5", "aggregate.food_id.n was 100 and is now 5"),
+    ] {
+        let other = of(&[set]);
+        assert_ne!(Identity::of(&other), Identity::of(&plain), "{set}");
+        assert_eq!(what_differs(&plain, &other), [wanted], "{set}");
+    }
+    assert_eq!(Identity::of(&of(&["service.foodstats.rate=7/s"])), Identity::of(&plain));
+    assert_eq!(plain.source.location, "{foodstats}/foodstats", "a URL is not a path");
+    assert_ne!(Identity::of(&of(&["service.foodstats.url=http://other"])), Identity::of(&plain));
+}

@@ -39,7 +39,58 @@ fn headers() -> impl Strategy<Value = BTreeMap<String, String>> {
     prop::collection::btree_map("X-[A-Z][a-z.!]{0,4}", value, 0..3)
 }
 
+fn pages() -> impl Strategy<Value = PagesSpec> {
+    let next = prop::option::of(text());
+    let paging = prop_oneof![
+        (name(), next).prop_map(|(param, next)| Paging::Offset { param, next }),
+        name().prop_map(|param| Paging::Page { param }),
+        (name(), text()).prop_map(|(param, next)| Paging::Cursor { param, next }),
+        text().prop_map(|path| Paging::NextUrl { path }),
+        Just(Paging::Link),
+    ];
+    let size = prop::option::of(
+        ("[a-z._ ]{1,6}x", 1..=u64::from(u32::MAX)).prop_map(|(param, count)| PageSize { param, count }),
+    );
+    let range = prop::option::of((0u64..u64::MAX, 1..1_000_000u64));
+    (text(), paging, size, range, text(), any::<bool>()).prop_map(
+        |(items, paging, size, range, id, has_id)| {
+            let range = range.filter(|_| matches!(paging, Paging::Offset { .. }));
+            let range =
+                range.map(|(lo, n)| IdRange { lo: lo.min(u64::MAX - n), hi: lo.min(u64::MAX - n) + n });
+            PagesSpec { items, paging, size, range, id: Some(id).filter(|_| has_id || range.is_some()) }
+        },
+    )
+}
+
+fn aggregates() -> impl Strategy<Value = Vec<AggregateSpec>> {
+    let kind = prop_oneof![
+        (text(), 1..=AggregateSpec::N_MAX).prop_map(|(path, n)| AggregateKind::Count { path, n }),
+        (text(), text(), 1..=AggregateSpec::N_MAX, any::<bool>())
+            .prop_map(|(path, id, n, lowest)| AggregateKind::Top { path, id, n, lowest }),
+        text().prop_map(|path| AggregateKind::Stats { path }),
+    ];
+    prop::collection::vec((name(), kind), 0..4).prop_map(|all| {
+        let mut seen = std::collections::BTreeSet::new();
+        let all = all.into_iter().filter(|(name, _)| seen.insert(name.clone()));
+        all.map(|(name, kind)| AggregateSpec { name, kind }).collect()
+    })
+}
+
 fn source() -> impl Strategy<Value = SourceSpec> {
+    let rows = rows().boxed();
+    let paged = (rows.clone(), pages()).prop_map(|(rows, pages)| SourceSpec {
+        format: RowFormat::Jsonl,
+        location: "{svc}/things?x=1".to_owned(),
+        pages: Some(pages),
+        header: HeaderMode::Auto,
+        columns: Vec::new(),
+        each: None,
+        ..rows
+    });
+    prop_oneof![rows, paged]
+}
+
+fn rows() -> impl Strategy<Value = SourceSpec> {
     let kind = prop::sample::select(vec!["str", "int", "float", "bool", "json"]);
     let columns = prop::collection::btree_map("[a-z][a-z :]{0,6}[a-z]", kind, 0..4).prop_map(|m| {
         let column =
@@ -70,6 +121,7 @@ fn source() -> impl Strategy<Value = SourceSpec> {
             SourceSpec {
                 format,
                 location,
+                pages: None,
                 header: if rows { header } else { HeaderMode::Auto },
                 columns: if rows { columns } else { Vec::new() },
                 each,
@@ -187,8 +239,10 @@ fn job() -> impl Strategy<Value = Job> {
             max_failed,
         },
     );
-    (source(), service, secrets(), steps(), output(), retry, limits(), any::<bool>()).prop_map(
-        |(source, (rate, concurrency, headers, replicas), secrets, steps, output, retry, limits, once)| {
+    let rest = (limits(), any::<bool>(), aggregates());
+    (source(), service, secrets(), steps(), output(), retry, rest).prop_map(
+        |(source, (rate, concurrency, headers, replicas), secrets, steps, output, retry, rest)| {
+            let (limits, once, aggregates) = rest;
             let auth = secrets.keys().cloned().collect();
             let (url, replicas) = ("https://h:8/p".to_owned(), replicas.into_iter().collect());
             let service = ServiceSpec { url, replicas, rate, concurrency, auth, headers };
@@ -198,6 +252,7 @@ fn job() -> impl Strategy<Value = Job> {
                 services: BTreeMap::from([("svc".to_owned(), service)]),
                 secrets,
                 steps,
+                aggregates,
                 output: Some(output),
                 retry,
                 limits,

@@ -18,6 +18,11 @@ struct StepEnd {
 }
 
 impl StepLanes {
+    /// All lanes of the run.
+    pub(crate) fn set(&self) -> &LaneSet {
+        &self.0.set
+    }
+
     pub(crate) fn new(set: Arc<LaneSet>, meter: Arc<Meter>) -> Self {
         StepLanes(Arc::new(StepEnd { set, meter }))
     }

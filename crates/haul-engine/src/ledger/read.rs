@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use haul_core::aggregate::Saved;
 use haul_core::ledger::{Change, Exception, LaneNote, LedgerError, RecoveredSlice, TickRow, Why};
 use haul_core::{Counts, Seq, SliceId, UnixMs};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
@@ -53,6 +54,15 @@ impl Selection {
         }
         (sql, values)
     }
+}
+
+/// What a run has summed up, and of what.
+#[derive(Clone, Debug)]
+pub struct SummedUp {
+    /// States of the aggregates by name.
+    pub aggregates: Vec<(String, Saved)>,
+    /// The slices they stand for, as of the same commit.
+    pub slices: Vec<RecoveredSlice>,
 }
 
 /// A ledger, opened for reading.
@@ -123,6 +133,14 @@ impl Reader {
         self.ask(|conn| {
             let tx = conn.unchecked_transaction()?;
             recover::slices(&tx)
+        })
+    }
+
+    /// States of the aggregates and the slices they stand for, as of the same commit.
+    pub fn summed_up(&self) -> Result<SummedUp, LedgerError> {
+        self.ask(|conn| {
+            let tx = conn.unchecked_transaction()?;
+            Ok(SummedUp { aggregates: recover::aggregates(&tx)?, slices: recover::slices(&tx)? })
         })
     }
 

@@ -146,7 +146,7 @@ fn marks(conn: &Connection) -> rusqlite::Result<Vec<(String, Mark)>> {
     rows.collect()
 }
 
-fn aggregates(conn: &Connection) -> rusqlite::Result<Vec<(String, Saved)>> {
+pub(super) fn aggregates(conn: &Connection) -> rusqlite::Result<Vec<(String, Saved)>> {
     let mut query = conn.prepare("SELECT name, state, file, len FROM aggregate ORDER BY name")?;
     let rows = query.query_map([], |r| {
         let saved = match r.get::<_, Option<String>>(2)? {

@@ -4,6 +4,7 @@ mod bulk;
 mod catalogue;
 mod files;
 mod index;
+pub(crate) mod pages;
 mod users;
 mod videos;
 
@@ -30,11 +31,14 @@ pub enum Service {
     Index,
     /// `GET /files/ID-SIZE.EXT`
     Files,
+    /// `GET /foodstats`, and lists in other paging styles
+    Pages,
 }
 
 impl Service {
     /// All of them, in the order of their default ports.
-    pub const ALL: [Service; 4] = [Service::Users, Service::Videos, Service::Index, Service::Files];
+    pub const ALL: [Service; 5] =
+        [Service::Users, Service::Videos, Service::Index, Service::Pages, Service::Files];
 
     /// The word of the command line, in URLs and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +47,7 @@ impl Service {
             Service::Videos => "videos",
             Service::Index => "index",
             Service::Files => "files",
+            Service::Pages => "pages",
         }
     }
 
@@ -61,6 +66,7 @@ impl Service {
             Service::Videos => 1,
             Service::Index => 2,
             Service::Files => 4,
+            Service::Pages => 3,
         }
     }
 }
@@ -91,6 +97,7 @@ pub(crate) fn answer(
         Service::Videos => videos::answer(world, live, script, request, out),
         Service::Index => index::answer(world, live, script, request, out),
         Service::Files => return files::answer(world, live, script, request, out),
+        Service::Pages => pages::answer(world, live, script, request, out),
     };
     (written, None)
 }

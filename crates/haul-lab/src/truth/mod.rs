@@ -17,6 +17,7 @@ use meter::Meter;
 use crate::limits;
 use crate::mix::mix;
 use crate::services::Service;
+use crate::services::pages::population::PagesTruth;
 
 /// What a service saw. `requests` is the sum of `statuses`, `dropped`, `reply_lost`, `truncated`, `html`,
 /// `hung` and what is in flight.
@@ -46,11 +47,11 @@ pub struct Truth {
     pub in_flight: u32,
     /// Most requests in work at once.
     pub max_in_flight: u32,
-    /// Lookups: documents served. Index: documents accepted, each `Idempotency-Key` counted once.
+    /// Lookups and pages: documents served. Index: documents accepted, each `Idempotency-Key` counted once.
     pub accepted: u64,
-    /// Lookups: different ids served. Index: different (user, video) pairs accepted.
+    /// Lookups and pages: different ids, or starts of pages, served. Index: different (user, video) pairs accepted.
     pub unique: u64,
-    /// Lookups: documents served again. Index: pairs accepted again under a different key, or under none.
+    /// Lookups and pages: documents served again. Index: pairs accepted again under a different key, or under none.
     pub repeated: u64,
     /// Posts that came again under the key they were accepted with: a retry, and as it should be.
     pub replayed: u64,
@@ -70,6 +71,9 @@ pub struct Truth {
     pub refused: u64,
     /// The start of the first mismatched document.
     pub first_mismatch: Option<String>,
+    /// Pages, when asked for over HTTP: exact counts of everything there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<PagesTruth>,
 }
 
 /// A document that was posted.
@@ -314,6 +318,7 @@ impl Record {
             documents: c.documents.load(Relaxed),
             refused: c.refused.load(Relaxed),
             first_mismatch: lock(&self.first_mismatch).clone(),
+            pages: None,
         }
     }
 

@@ -146,6 +146,10 @@ impl Aggregate for MostCommon {
         read.map_err(|e| fault(&from, &e))
     }
 
+    fn leading(&self, n: usize) -> Vec<(String, u64)> {
+        self.leaders(n).0
+    }
+
     fn result(&mut self) -> Result<Table, Fault> {
         let path = self.path();
         self.log_combined().map_err(|e| fault(&path, &e))?;

@@ -4,7 +4,7 @@ use haul_core::Counts;
 use haul_core::job::{
     Given, Identity, IfExists, Job, OutputSpec, StepKind, parse, what_differs, write_frozen,
 };
-use haul_core::ledger::LedgerError;
+use haul_core::ledger::{LedgerError, SliceState};
 use haul_engine::ledger::run::wall;
 use haul_engine::ledger::{Amend, Filter, Reader, RunState};
 use haul_engine::rundir::{Claimed, Intended, RunDir, RunDirError, RunLock, RunName};
@@ -76,7 +76,7 @@ impl Claim<'_> {
             identity: &identity,
             job: &write_frozen(self.job),
             version: VERSION,
-            fresh: self.flags.fresh || to_stdout,
+            fresh: self.flags.fresh || to_stdout || there.as_ref().is_some_and(|dir| self.is_over(dir)),
         };
         let claimed = state.claim(&intended).map_err(|e| match (&e, &there) {
             (RunDirError::OtherIdentity { .. }, Some(dir)) => self.tell_difference(dir),
@@ -92,6 +92,21 @@ impl Claim<'_> {
             output::complain(&e.to_string());
             exit::NO_START
         })
+    }
+
+    /// A crawl that is through: the same command means to do it again. A part that was asked for by
+    /// `--limit` is not all there is.
+    fn is_over(&self, dir: &RunDir) -> bool {
+        let over = || {
+            let reader = Reader::glance(dir.path())?;
+            let (info, slices) = (reader.run()?, reader.slices()?);
+            let read = slices.iter().all(|s| s.state == SliceState::Read);
+            let same = info.identity == self.identity.to_string();
+            Ok::<_, LedgerError>(
+                same && info.state == RunState::Finished && read && !reader.counts()?.has_open(),
+            )
+        };
+        self.job.source.pages.is_some() && over().unwrap_or(false)
     }
 
     /// Where the run stands; one that finished with failures tries those again.

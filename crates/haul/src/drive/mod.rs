@@ -26,7 +26,7 @@ use crate::diagnostic::File;
 use crate::flags::RunFlags;
 use crate::progress::{Progress, counts_json, event};
 use crate::summary::{self, Summary};
-use crate::{cost, exit, format, output, runs, signals};
+use crate::{cost, exit, format, output, results, runs, signals};
 use claim::Claim;
 pub use claim::Run;
 pub use detach::start as detach;
@@ -204,7 +204,7 @@ fn start(
     }
     let key = ledger.run()?.key;
     ledger.start_run(VERSION, wall())?;
-    let (orders, runtime) = ready.hand_over(job, key);
+    let (orders, runtime) = ready.hand_over(job, key, &run.dir.spill())?;
     Ok(Started { ledger, orders, runtime })
 }
 
@@ -279,6 +279,7 @@ impl Outcome<'_> {
             (_, true) => {}
             _ => output::tell(&summary.text()),
         }
+        self.results();
         self.after(status, &summary.json());
         if let (Why::Invalid { message }, true) = (&ending.why, self.flags.show.quiet) {
             output::complain(message);
@@ -294,6 +295,9 @@ impl Outcome<'_> {
         let status = if stopped { exit::STOPPED } else { exit::NO_START };
         self.note_end(RunState::Failed, status);
         self.progress.complain(&error.to_string());
+        if settled > 0 {
+            self.results();
+        }
         if changed {
             self.progress.complain(
                 "choose: --if-changed skip-done takes what is new by key, --if-changed all takes everything from there on, --fresh starts over",
@@ -307,6 +311,17 @@ impl Outcome<'_> {
             self.progress.say(&summary::go_on(self.again, self.starts_over()));
         }
         status
+    }
+
+    /// What was counted, all of it or so far, on standard output.
+    fn results(&self) {
+        if self.job.aggregates.is_empty() {
+            return;
+        }
+        match results::json(&self.run.dir, self.job) {
+            Ok(json) => drop(output::data(&json)),
+            Err(e) => self.progress.complain(&format!("the results cannot be read: {e}")),
+        }
     }
 
     /// `--failed-to` and `--notify`; what goes wrong with them changes nothing about the run.

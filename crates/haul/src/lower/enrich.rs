@@ -1,12 +1,13 @@
 //! `haul enrich` as a job.
 
 use haul_core::job::{
-    Delivery, Diagnostic, IfExists, Job, LimitsSpec, OnStatus, OutputSpec, Place, Places, RetrySpec,
-    RowFormat, StatusSet, StepKind, StepSpec, nearest, parse_action, parse_status, where_step,
+    Delivery, Diagnostic, Job, LimitsSpec, OnStatus, Place, Places, RetrySpec, StatusSet, StepKind, StepSpec,
+    nearest, parse_action, parse_status, where_step,
 };
 
+use super::output::output;
 use super::service::{Services, is_name};
-use super::source::{format_of, source};
+use super::source::source;
 use super::{Problems, Said, header, pace};
 use crate::verbs::enrich::EnrichArgs;
 
@@ -28,7 +29,7 @@ pub fn enrich(args: &EnrichArgs) -> Result<Said, Vec<Diagnostic>> {
     on(&args.on, &mut steps, &mut places, &mut out);
     expect(&args.expect, &mut steps, &mut places, &mut out);
     let secrets = header::headers(&args.header, &mut services, &mut out);
-    let output = args.to.as_ref().map(|path| output(path, args, &mut places, &mut out));
+    let output = args.to.as_ref().map(|path| output(path, args.row.as_ref(), &mut places, &mut out));
     if args.lookup.is_empty() && args.post.is_none() && args.to.is_none() {
         out.add(
             "haul enrich",
@@ -44,6 +45,7 @@ pub fn enrich(args: &EnrichArgs) -> Result<Said, Vec<Diagnostic>> {
         services: services.into_inner(),
         secrets,
         steps,
+        aggregates: Vec::new(),
         output,
         retry: RetrySpec::default(),
         limits: LimitsSpec::default(),
@@ -216,24 +218,4 @@ fn expect(said: &[String], steps: &mut [StepSpec], places: &mut Places, out: &mu
             (None, None) => out.add(flag, "there is no --post it could be about", hint),
         }
     }
-}
-
-fn output(path: &str, args: &EnrichArgs, places: &mut Places, out: &mut Problems) -> OutputSpec {
-    let flag = format!("--to {path}");
-    let format = match format_of(path) {
-        Some(RowFormat::Csv) => RowFormat::Csv,
-        _ => RowFormat::Jsonl,
-    };
-    if [".gz", ".zst", ".br"].iter().any(|end| path.ends_with(end)) {
-        out.add(
-            &flag,
-            "rows are written uncompressed, so that they can be cut back after a crash",
-            "compress the file when the run has finished",
-        );
-    }
-    places.note("output", Place::Argument(flag));
-    if let Some(row) = &args.row {
-        places.note("output.row", Place::Argument(format!("--row {row}")));
-    }
-    OutputSpec { format, path: path.to_owned(), row: args.row.clone(), exists: IfExists::default() }
 }

@@ -1,12 +1,15 @@
 //! From what was said to what is meant: flags become a job that knows which flag each value came
 //! from. Nothing deeper reads a flag.
 
+mod crawl;
 mod enrich;
 mod header;
+mod output;
 mod pace;
 mod service;
 mod source;
 
+pub use crawl::crawl;
 pub use enrich::enrich;
 pub use pace::overlay;
 pub use service::{authority_with_port, find_service, is_name};

@@ -30,11 +30,10 @@ pub struct LabArgs {
 /// Everything but generators.
 #[derive(Args, Debug)]
 struct ServeArgs {
-    /// Services to play: users, videos, index, files
+    /// Services to play: users, videos, index, pages, files
     #[arg(value_name = "SERVICE", value_delimiter = ',', required = true)]
     services: Vec<String>,
-    /// First port: users at it, videos and index at the next two, files at the fourth after it; 0 takes
-    /// any free ones
+    /// First port: users at it, videos, index, pages and files at the next four; 0 takes any free ones
     #[arg(long, value_name = "BASE", default_value_t = 8000)]
     port: u16,
     /// Address to listen at
@@ -53,7 +52,24 @@ struct ServeArgs {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    pages: PagesArgs,
+    #[command(flatten)]
     script: ScriptArgs,
+}
+
+/// What the pages service holds.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pages")]
+struct PagesArgs {
+    /// Ids that may exist, the last excluded [default: 658330693..732158493]
+    #[arg(long, value_name = "A..B", value_parser = per_service::ids)]
+    ids: Option<std::ops::Range<u64>>,
+    /// Share of them that do
+    #[arg(long, value_name = "SHARE", default_value_t = 0.93)]
+    density: f64,
+    /// Put nine tenths of the ids into a hundredth of the range
+    #[arg(long)]
+    skew: bool,
 }
 
 /// How services behave. Shares are written 0.05 or 5%.
@@ -99,6 +115,12 @@ struct ScriptArgs {
     /// Files: do not understand ranges
     #[arg(long)]
     no_ranges: bool,
+    /// Pages: share whose next page is said to be themselves
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    loop_rate: Vec<PerService<f64>>,
+    /// Pages: share that starts some records early, as when records are put in before them
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    shift_rate: Vec<PerService<f64>>,
     /// Service time, as 20ms
     #[arg(long, value_name = "TIME", value_parser = per_service::millis)]
     latency: Vec<PerService<f64>>,

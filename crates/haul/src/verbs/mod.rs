@@ -1,6 +1,7 @@
 //! One file a verb, all of one shape: its arguments, and `run`.
 
 pub mod count;
+pub mod crawl;
 pub mod demo;
 pub mod enrich;
 pub mod errors;
@@ -8,6 +9,7 @@ pub mod gc;
 pub mod lab;
 pub mod pause;
 pub mod plan;
+pub mod results;
 pub mod resume;
 pub mod retry;
 pub mod rm;
@@ -28,6 +30,8 @@ use clap::Subcommand;
 pub enum Verb {
     /// Join a stream against services, then send each item on or write it down
     Enrich(Box<enrich::EnrichArgs>),
+    /// Page through an API, as fast as it allows, and count or keep its records
+    Crawl(Box<crawl::CrawlArgs>),
     /// Print the records with the highest scores of huge files
     Top(Box<top::TopArgs>),
     /// Print the most common values of huge files
@@ -52,6 +56,8 @@ pub enum Verb {
     Stop(stop::StopArgs),
     /// Change the pace of a run that works
     Tune(tune::TuneArgs),
+    /// Print what a run has counted so far
+    Results(results::ResultsArgs),
     /// Show what failed, was rejected or is in doubt
     Errors(errors::ErrorsArgs),
     /// Try failed items again
@@ -72,6 +78,7 @@ pub enum Verb {
 pub fn run(verb: Verb) -> u8 {
     match verb {
         Verb::Enrich(args) => enrich::run(&args),
+        Verb::Crawl(args) => crawl::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Count(args) => count::run(&args),
         Verb::Run(args) => run::run(&args),
@@ -87,6 +94,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Settle(args) => settle::run(&args),
         Verb::Rm(args) => rm::run(&args),
         Verb::Gc(args) => gc::run(&args),
+        Verb::Results(args) => results::run(&args),
         Verb::Errors(args) => errors::run(&args),
         Verb::Retry(args) => retry::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -1,8 +1,9 @@
 //! `haul plan`: the job file that a command stands for, on standard output.
 
 use clap::{Args, Subcommand};
-use haul_core::job::write;
+use haul_core::job::{Diagnostic, write};
 
+use super::crawl::CrawlArgs;
 use super::enrich::EnrichArgs;
 use crate::jobfile::{self, JobFlags};
 use crate::{diagnostic, exit, lower, output};
@@ -23,14 +24,25 @@ pub struct PlanArgs {
 /// Verbs that lower to a job.
 #[derive(Subcommand, Clone, Debug)]
 enum Planned {
+    /// The job of `haul crawl` with these flags
+    Crawl(Box<CrawlArgs>),
     /// The job of `haul enrich` with these flags
     Enrich(Box<EnrichArgs>),
+}
+
+impl Planned {
+    fn lower(&self) -> Result<lower::Said, Vec<Diagnostic>> {
+        match self {
+            Planned::Crawl(args) => lower::crawl(args),
+            Planned::Enrich(args) => lower::enrich(args),
+        }
+    }
 }
 
 /// Prints the job; nothing is done.
 pub fn run(args: &PlanArgs) -> u8 {
     let job = match (&args.verb, &args.job) {
-        (Some(Planned::Enrich(args)), _) => match lower::enrich(args) {
+        (Some(planned), _) => match planned.lower() {
             Ok(said) => said.job,
             Err(found) => {
                 diagnostic::tell_all(&found, None);

@@ -194,3 +194,34 @@ fn after_power_cuts_each_row_is_written_once() {
     scene.finish(&args);
     scene.check_output();
 }
+
+/// A crawl whose counts, and whose rows, are known exactly; the services fail now and then.
+#[test]
+fn killed_at_random_a_crawl_counts_and_writes_each_record_once() {
+    let range = 0..cycles() * 12_000;
+    let lab = crate::crawl::lab(range.clone(), |s| {
+        s.error_rate = 0.02;
+        s.drop_rate = 0.01;
+        s.latency_ms = 20.0;
+        s.jitter_ms = 10.0;
+    });
+    let place = Place::new();
+    let mut args = crate::crawl::args(&lab, &format!("{}..{}", range.start, range.end));
+    args.extend(["--to=out.jsonl", "--row={id}", "--rate=400/s", "-j64", "-q"].map(str::to_owned));
+    let mut rng = fastrand::Rng::with_seed(23);
+    let mut killed = 0;
+    for _ in 0..cycles() {
+        let mut child = place.command(&args).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(rng.u64(50..600)));
+        child.kill().unwrap();
+        killed += u64::from(child.wait_with_output().unwrap().status.signal().is_some());
+    }
+    assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
+    let said = place.haul(&args);
+    assert_eq!(said.status, 0, "{}", said.err);
+    crate::crawl::check(&lab, &said.out);
+    let out = place.read("out.jsonl");
+    let rows: std::collections::HashSet<&str> = out.lines().collect();
+    let records = lab.pages_truth().records;
+    assert_eq!((rows.len() as u64, out.lines().count() as u64), (records, records));
+}

@@ -53,11 +53,12 @@ fn documents() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_enrich_command_stands_for_a_job() {
+fn every_enrich_and_crawl_command_stands_for_a_job() {
     let place = Place::new();
     let mut seen = 0;
     for (document, text) in documents() {
-        for command in commands(&text).iter().filter(|c| c.starts_with("enrich ")) {
+        for command in commands(&text).iter().filter(|c| c.starts_with("enrich ") || c.starts_with("crawl "))
+        {
             let mut args = vec!["plan".to_owned()];
             args.extend(words(command));
             let said = place.haul(&args);
@@ -66,7 +67,7 @@ fn every_enrich_command_stands_for_a_job() {
             seen += 1;
         }
     }
-    assert!(seen >= 2, "only {seen} enrich commands were found");
+    assert!(seen >= 6, "only {seen} commands were found");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bad;
 mod batch;
 #[cfg(target_os = "linux")]
 mod crash;
+mod crawl;
 mod docs;
 mod enrich;
 mod examples;

@@ -66,6 +66,7 @@ fn csv(location: &Path) -> SourceSpec {
     SourceSpec {
         format: RowFormat::Csv,
         location: location.to_str().unwrap().to_owned(),
+        pages: None,
         header: HeaderMode::Auto,
         columns: Vec::new(),
         each: None,

@@ -4,6 +4,7 @@
 //! passes: TOML to a tree that knows places, the tree to a [`Job`] table by table, and the checks
 //! that need the whole job (see [`super::check`]).
 
+mod pages;
 mod policy;
 mod reader;
 mod service;
@@ -161,20 +162,22 @@ fn read_job(table: &Table, name: &str, places: &Places, out: &mut Vec<Diagnostic
     let mut top = Reader::new(table, "", Place::Unsaid);
     top.node("haul");
     let said_name = top.take("name", out, reader::text);
-    let source = match section(&mut top, "source", out) {
-        Some((table, place)) => source::read(table, place, out),
-        None if top.node("source").is_none() => {
-            out.push(
-                Diagnostic::new("the job has no source", Place::File(0..0))
-                    .with_hint("add [source] with csv, tsv, jsonl, json or urls = \"FILE\""),
-            );
-            None
-        }
-        None => None,
-    };
+    let source =
+        match section(&mut top, "source", out) {
+            Some((table, place)) => source::read(table, place, out),
+            None if top.node("source").is_none() => {
+                out.push(Diagnostic::new("the job has no source", Place::File(0..0)).with_hint(
+                    "add [source] with csv, tsv, jsonl, json or urls = \"FILE\", or get = \"URL\"",
+                ));
+                None
+            }
+            None => None,
+        };
     let services = service::read_services(&mut top, out);
     let secrets = service::read_secrets(&mut top, out);
     let mut steps = step::read_all(&mut top, out);
+    let aggregates =
+        section(&mut top, "aggregate", out).map(|(t, _)| pages::aggregates(t, out)).unwrap_or_default();
     let output = section(&mut top, "output", out).and_then(|(t, p)| policy::output(t, p, out));
     let retry = section(&mut top, "retry", out).map(|(t, p)| policy::retry(t, p, out)).unwrap_or_default();
     let limits = section(&mut top, "limits", out).map(|(t, p)| policy::limits(t, p, out)).unwrap_or_default();
@@ -189,7 +192,7 @@ fn read_job(table: &Table, name: &str, places: &Places, out: &mut Vec<Diagnostic
         steps.insert(0, super::where_step(expr));
     }
     let verb = said_name.unwrap_or_else(|| name.to_owned());
-    let job = Job { verb, source, services, secrets, steps, output, retry, limits, delivery };
+    let job = Job { verb, source, services, secrets, steps, aggregates, output, retry, limits, delivery };
     let clean = out.is_empty();
     for problem in check(&job) {
         // A table that could not be read must not be reported a second time as missing.

@@ -1,5 +1,6 @@
 //! `[source]`.
 
+use super::pages;
 use super::reader::{self, Bad, Reader};
 use super::tree::{Node, Table, Value};
 use crate::job::diagnose::{Diagnostic, Place, nearest};
@@ -16,7 +17,15 @@ pub(super) fn read(
     out: &mut Vec<Diagnostic>,
 ) -> Option<(SourceSpec, Option<String>)> {
     let mut r = Reader::new(table, "[source]", place);
-    let location = location(&mut r, &INPUTS, out);
+    let rows = INPUTS.iter().filter(|f| r.node(f.as_str()).is_some()).count();
+    let paged = r.node("get").is_some() && rows == 0;
+    let (location, pages) = if paged {
+        let url = r.take("get", out, reader::text);
+        let pages = pages::read(&mut r, out);
+        (url.filter(|_| pages.is_some()).map(|url| (RowFormat::Jsonl, url)), pages)
+    } else {
+        (location(&mut r, &INPUTS, out), None)
+    };
     let header = [("auto", HeaderMode::Auto), ("yes", HeaderMode::Yes), ("no", HeaderMode::No)];
     let header = r.take("header", out, |n| reader::word(n, &header)).unwrap_or_default();
     let columns = r.take("columns", out, columns).unwrap_or_default();
@@ -30,7 +39,8 @@ pub(super) fn read(
     let filter = r.take("where", out, reader::text);
     r.finish(out);
     let (format, location) = location?;
-    let spec = SourceSpec { format, location, header, columns, each, key, on_invalid, if_changed, limit };
+    let spec =
+        SourceSpec { format, location, pages, header, columns, each, key, on_invalid, if_changed, limit };
     Some((spec, filter))
 }
 

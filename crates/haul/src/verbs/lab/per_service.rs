@@ -128,6 +128,12 @@ pub(super) fn deny(text: &str) -> Result<PerService<(u16, u64)>, String> {
     })
 }
 
+/// `1000..5000`
+pub(super) fn ids(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let ends = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    ends.ok_or_else(|| format!("\"{text}\" is no range: write it like 1000..5000"))
+}
+
 /// Any text.
 pub(super) fn text(text: &str) -> Result<PerService<String>, String> {
     // A token may hold "=": only the name of a service makes it one service's.

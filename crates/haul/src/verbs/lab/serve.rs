@@ -46,13 +46,17 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
     }
     let mut spec = LabSpec::new(&services).ports_from(args.port).seed(args.seed).threads(args.threads);
     spec.host = args.host;
+    if let Some(ids) = &args.pages.ids {
+        spec.pages.range = ids.clone();
+    }
+    (spec.pages.density, spec.pages.skew) = (args.pages.density, args.pages.skew);
     script(&mut spec, &args.script)?;
     Ok(spec)
 }
 
 fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     type Shares<'a> = (&'a [PerService<f64>], fn(&mut Script, &f64));
-    let numbers: [Shares<'_>; 13] = [
+    let numbers: [Shares<'_>; 15] = [
         (&args.error_rate, |s, v| s.error_rate = *v),
         (&args.drop_rate, |s, v| s.drop_rate = *v),
         (&args.reply_loss, |s, v| s.reply_loss = *v),
@@ -64,6 +68,8 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
         (&args.wrong_rate, |s, v| s.wrong_rate = *v),
         (&args.redirect_rate, |s, v| s.redirect_rate = *v),
         (&args.slow_rate, |s, v| s.slow_rate = *v),
+        (&args.loop_rate, |s, v| s.loop_rate = *v),
+        (&args.shift_rate, |s, v| s.shift_rate = *v),
         (&args.latency, |s, v| s.latency_ms = *v),
         (&args.jitter, |s, v| s.jitter_ms = *v),
     ];
@@ -104,7 +110,9 @@ fn opening(lab: &Lab) -> String {
         text.push_str(&format!("\nhaul lab gen manifest -c 50 --url {url} > contents.json\n"));
     }
     if let Some(line) = lab.line("pairs.csv") {
-        text.push_str(&format!("\nhaul lab gen pairs -c 100000 > pairs.csv\n{line}\n"));
+        let input =
+            if line.contains("pairs.csv") { "haul lab gen pairs -c 100000 > pairs.csv\n" } else { "" };
+        text.push_str(&format!("\n{input}{line}\n"));
     }
     text
 }
@@ -146,6 +154,7 @@ fn summary(t: &Truth) -> String {
     let what = match t.service {
         Service::Index => "pairs",
         Service::Files => "files",
+        Service::Pages => "pages",
         _ => "ids",
     };
     let parts = [
