@@ -94,6 +94,7 @@ fn orders(items: u64) -> Orders {
         opener: Arc::new(Made(items)),
         stages: vec![vec![Arc::new(Nothing("nothing".into()))]],
         output: None,
+        finish: None,
         aggregates: Vec::new(),
         lanes: Vec::new(),
         lane_default: LanePolicy {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_core::job::{
-    self, Job, LimitsSpec, OutputSpec, PagesSpec, ServiceSpec, SourceSpec, StepKind, StepSpec,
+    self, Job, LimitsSpec, OutputSpec, PagesSpec, RowFormat, ServiceSpec, SourceSpec, StepKind, StepSpec,
 };
 use haul_core::lane::{LanePolicy, Origin};
 use haul_core::{Effect, Fault, Opener, Step};
@@ -19,6 +19,7 @@ use crate::pages::PagesOpener;
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
+use crate::steps::download::{self, Claiming, Depot, Download, Home, WantedFiles};
 use crate::steps::{Batch, BatchSpec, Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
 
 /// What a job is assembled for.
@@ -84,6 +85,8 @@ pub struct Assembled {
     pub stages: Vec<Stage>,
     /// Where done items are written.
     pub output: Option<Output>,
+    /// Where downloads go; opened before the run.
+    pub downloads: Option<Arc<Depot>>,
     /// The pace of every origin that is known before the first item.
     pub lanes: Vec<(Origin, LanePolicy)>,
     /// The pace of any other.
@@ -118,6 +121,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
     let client = Arc::new(Client::new(ClientOptions {
         connect_timeout: job.limits.connect_timeout,
         read_timeout: job.limits.read_timeout,
+        least_throughput: job.limits.min_throughput,
         roots: context.roots.clone(),
         witness: context.witness.clone(),
         proxies: match &context.proxies {
@@ -125,7 +129,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
             None => Proxies::from_environment().map_err(|e| wrong("", &e))?,
         },
     }));
-    let mut steps = Steps::new(job, Arc::clone(&client))?;
+    let mut steps = Steps::new(job, Arc::clone(&client), context.base.clone())?;
     let mut made: Vec<Arc<dyn Step>> = Vec::new();
     for spec in &job.steps {
         made.push(steps.make(spec)?);
@@ -133,7 +137,11 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
     if let Some(row) = job.output.as_ref().and_then(|o| row(o).transpose()).transpose()? {
         steps.need(row.names().unwrap_or_default(), "the row");
     }
-    let opener = source(job, context, &client, &mut steps)?;
+    let mut opener = source(job, context, &client, &mut steps)?;
+    let downloads = steps.downloads.take().map(|(files, depot)| {
+        opener = Arc::new(Claiming::new(opener.clone(), files, depot.clone()));
+        depot
+    });
     // Last: a job that cannot run leaves no empty file behind.
     let output = match (&job.output, context.output) {
         (Some(spec), Some(opening)) => Some(output(spec, opening, context)?),
@@ -147,6 +155,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         opener,
         stages: stages(made, job),
         output,
+        downloads,
         lanes: steps.lanes,
         lane_default: policy(None, &job.limits),
         client,
@@ -223,12 +232,14 @@ struct Steps<'j> {
     credentials: BTreeMap<&'j str, Arc<Credential>>,
     lanes: Vec<(Origin, LanePolicy)>,
     lookups: Vec<Arc<str>>,
+    base: PathBuf,
+    downloads: Option<(Arc<WantedFiles>, Arc<Depot>)>,
     /// What URLs and expressions name, in order.
     needed: Vec<Needed>,
 }
 
 impl<'j> Steps<'j> {
-    fn new(job: &'j Job, client: Arc<Client>) -> Result<Self, AssembleError> {
+    fn new(job: &'j Job, client: Arc<Client>, base: PathBuf) -> Result<Self, AssembleError> {
         let mut this = Steps {
             job,
             client,
@@ -236,6 +247,8 @@ impl<'j> Steps<'j> {
             credentials: BTreeMap::from([("", Arc::new(Credential::new(Vec::new())))]),
             lanes: Vec::new(),
             lookups: Vec::new(),
+            base,
+            downloads: None,
             needed: Vec::new(),
         };
         for (name, service) in &job.services {
@@ -325,6 +338,7 @@ impl<'j> Steps<'j> {
                 };
                 Arc::new(Batch::new(name, batch).map_err(|e| wrong(&at(key), &e))?)
             }
+            StepKind::Download(download) => self.download(spec, download, name)?,
             StepKind::Map { expr: text } => {
                 let map = expr(text, &at("map"))?;
                 self.need(map.names().unwrap_or_default(), &format!("step {name}"));
@@ -351,6 +365,45 @@ impl<'j> Steps<'j> {
     /// What is sent of an item when nothing is said.
     fn usual_body(&self) -> Body {
         if self.lookups.is_empty() { Body::Record } else { Body::Lookups(self.lookups.clone()) }
+    }
+
+    fn download(
+        &mut self,
+        spec: &StepSpec,
+        download: &job::DownloadSpec,
+        name: Arc<str>,
+    ) -> Result<Arc<dyn Step>, AssembleError> {
+        let by_url = self.job.source.format == RowFormat::Urls;
+        let files = WantedFiles::compile(&download.files, download.name.as_deref(), by_url);
+        let files = files.map_err(|e| {
+            let at = format!("step.{}.{}", spec.name, e.key);
+            AssembleError { offset: Some(e.error.offset), ..wrong(&at, &e.error) }
+        })?;
+        self.need(files.names(), "a download");
+        let (files, depot) = (Arc::new(files), Arc::new(Depot::new(self.base.join(&download.to))));
+        self.downloads = Some((Arc::clone(&files), Arc::clone(&depot)));
+        let mut homes = Vec::new();
+        for (service, urls) in &self.bases {
+            for url in urls {
+                homes.push(Home {
+                    url: url.clone(),
+                    headers: self.headers(spec, service)?,
+                    credential: Arc::clone(&self.credentials[service]),
+                });
+            }
+        }
+        Ok(Arc::new(Download::new(download::DownloadSpec {
+            name,
+            files,
+            depot,
+            client: Arc::clone(&self.client),
+            homes,
+            rules: StatusRules { on: spec.on.clone(), expect: spec.expect.clone() },
+            headers: self.headers(spec, "")?,
+            timeout: spec.timeout.unwrap_or(self.job.limits.timeout),
+            overwrite: download.overwrite,
+            keep_free: self.job.limits.keep_free,
+        })))
     }
 
     fn endpoint(&mut self, spec: &StepSpec, url: &str, at: &str) -> Result<Endpoint, AssembleError> {

@@ -192,6 +192,23 @@ impl Template {
         Ok(out)
     }
 
+    /// A name for an item: values pass through `safe`, what stands between them does not. What has no
+    /// value of its own is an error that names the field.
+    ///
+    /// # Errors
+    /// Names the field that has no value.
+    pub fn path(&self, item: &Item, safe: impl Fn(&str) -> String) -> Result<String, EvalError> {
+        let mut out = String::with_capacity(64);
+        self.render(&item.record, Some(&item.key), &mut |part| {
+            match part {
+                Rendered::Text(text) => out.push_str(text),
+                Rendered::Value(value, _) => out.push_str(&safe(&String::from_utf8_lossy(value))),
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
     /// The text for an item, values as they stand.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`item`], [`record`] | one unit of work and its bytes |
 //! | [`fault`], [`outcome`] | what can go wrong, what became of an item |
-//! | [`source`], [`step`], [`sink`], [`aggregate`], [`ledger`] | the seams: one trait each |
+//! | [`source`], [`step`], [`sink`], [`finish`], [`aggregate`], [`ledger`] | the seams: one trait each |
 //! | [`lane`], [`clock`], [`cx`], [`budget`] | what a step can reach |
 //! | [`pace`], [`watermark`] | pure state machines |
 //! | [`job`] | what to do, frozen and serialisable |
@@ -19,6 +19,7 @@ pub mod budget;
 pub mod clock;
 pub mod cx;
 pub mod fault;
+pub mod finish;
 pub mod item;
 pub mod job;
 pub mod lane;

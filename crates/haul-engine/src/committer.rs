@@ -1,4 +1,4 @@
-//! The only one that moves truth: sinks append → aggregates add → sync → ledger commit (one
+//! The only one that moves truth: sinks append → aggregates add → sync → effects finish → ledger commit (one
 //! transaction) → release window → publish.
 
 use std::collections::BTreeMap;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_core::aggregate::At;
+use haul_core::finish::Finish;
 use haul_core::ledger::{Commit, Exception, Ledger, LedgerError, SliceState};
 use haul_core::sink::Row;
-use haul_core::{Aggregate, Counts, Record, Sink, SliceId, UnixMs};
+use haul_core::{Aggregate, Counts, Record, Seq, Sink, SliceId, UnixMs};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::book::Book;
@@ -35,6 +36,7 @@ pub(crate) struct Committer {
     pub(crate) fence: u64,
     pub(crate) books: BTreeMap<SliceId, Book>,
     pub(crate) sink: Option<(String, Box<dyn Sink>)>,
+    pub(crate) finish: Option<Box<dyn Finish>>,
     pub(crate) aggregates: Vec<(String, Box<dyn Aggregate>)>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) notices: mpsc::UnboundedSender<Notice>,
@@ -55,6 +57,8 @@ const LEADERS: usize = 3;
 struct Batch {
     commit: Commit,
     rows: Vec<Row>,
+    /// Items that become done; only where effects are to be finished.
+    done: Vec<(SliceId, Seq)>,
     observed: Vec<(Record, At)>,
     whole: Vec<Vec<(bytes::Bytes, At)>>,
     durable: Vec<oneshot::Sender<()>>,
@@ -150,6 +154,9 @@ impl Committer {
         match judgement {
             Judgement::Done { row, observed } => {
                 batch.settled += 1;
+                if self.finish.is_some() {
+                    batch.done.push((slice, seq));
+                }
                 batch.rows.extend(row.map(Row));
                 batch.observed.extend(observed.map(|o| *o));
                 if had_row {
@@ -171,6 +178,9 @@ impl Committer {
 
     fn apply(&mut self, mut batch: Batch) -> Result<(), EngineError> {
         self.write_sinks(&mut batch)?;
+        if let Some(finish) = &mut self.finish {
+            finish.finish(&batch.done).map_err(EngineError::Fault)?;
+        }
         let commit = &mut batch.commit;
         commit.fence = self.fence;
         commit.slices = self.books.values_mut().filter_map(Book::commit).collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use haul_core::finish::Finish;
 use haul_core::job::{Delivery, IfChanged, OnInvalid, RetrySpec};
 use haul_core::lane::{LanePolicy, Origin};
 use haul_core::pace::{Backoff, Concurrency};
@@ -35,6 +36,8 @@ pub struct Orders {
     pub stages: Vec<Stage>,
     /// Where done items are written.
     pub output: Option<Output>,
+    /// Makes visible what the effects of done items have prepared.
+    pub finish: Option<Box<dyn Finish>>,
     /// Summaries by name.
     pub aggregates: Vec<(String, Box<dyn Aggregate>)>,
     /// Pace of the origins that the job names. A run ends when one of them refuses from the first

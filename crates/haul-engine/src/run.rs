@@ -161,6 +161,7 @@ impl Running {
             fence: recovered.fence,
             books: standing.books,
             sink,
+            finish: orders.finish,
             aggregates: orders.aggregates,
             inbox,
             notices: notices_in,

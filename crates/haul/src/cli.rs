@@ -11,15 +11,16 @@ const OVERVIEW: &str = "\
 Do one thing to millions of items, against services you do not control:
 as fast as they allow, in constant memory, losing nothing and repeating nothing.
 
+  haul get contents.json --url mp4=.download_urls.mp4 --url png=.download_urls.png --to content
   haul enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}' \\
                         --post http://localhost:8002/index
-  haul enrich - --jsonl --lookup page='https://example.org/{id}.json' --to pages.jsonl < ids.jsonl
   haul crawl https://api.example/items --items .data --page page --count .kind:10
   haul run jobs/enrich.toml --set service.users.url=https://users.example
   haul top scores.txt 10
   haul lab users,videos,index --error-rate 5%
 
-Work     enrich   join a stream against services, then send each item on or write it down
+Work     get      download everything a manifest names, verified
+         enrich   join a stream against services, then send each item on or write it down
          crawl    page through an API at its rate limit; count or keep its records
          top      print the records with the highest scores of huge files
          count    print the most common values of huge files

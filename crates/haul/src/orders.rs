@@ -15,6 +15,7 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
         opener: live.opener,
         stages: live.stages,
         output: live.output.map(|o| Output { name: o.name, sink: o.pair.sink, render: o.pair.render }),
+        finish: None,
         aggregates: Vec::new(),
         lanes: live.lanes,
         lane_default: live.lane_default,

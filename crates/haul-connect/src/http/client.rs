@@ -36,6 +36,8 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// Longest time in which no byte passes.
     pub read_timeout: Duration,
+    /// Bytes a second below which a body that is handed on is given up.
+    pub least_throughput: u64,
     /// Whose certificates are believed.
     pub roots: Roots,
     /// Looks on; with it, POST and PUT are kept back.
@@ -50,6 +52,7 @@ impl Default for ClientOptions {
         ClientOptions {
             connect_timeout: limits.connect_timeout,
             read_timeout: limits.read_timeout,
+            least_throughput: limits.min_throughput,
             roots: Roots::System,
             witness: None,
             proxies: Proxies::default(),
@@ -75,12 +78,12 @@ pub(crate) struct Hop<'a> {
 }
 
 /// A connection that answered, and how.
-struct Answered {
-    conn: Conn,
-    reader: ReplyReader,
-    ended: Ended,
-    started: Instant,
-    before: Traffic,
+pub(crate) struct Answered {
+    pub(crate) conn: Conn,
+    pub(crate) reader: ReplyReader,
+    pub(crate) ended: Ended,
+    pub(crate) started: Instant,
+    pub(crate) before: Traffic,
 }
 
 /// A request that got no reply.
@@ -270,7 +273,7 @@ impl Client {
     /// Sends the request on an idle connection or a new one. One that had been idle for long and turns
     /// out to have been closed is replaced in silence when the request cannot have had an effect. The
     /// loss of a busy one is the service's doing: it is a fault, and what is sent again is paced.
-    async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         hop: &Hop<'_>,
         mut reader: ReplyReader,
@@ -295,7 +298,9 @@ impl Client {
             write_request(call, hop.url, hop.foreign, conn.via.as_deref(), &mut conn.out);
             let large = call.body.filter(|body| body.len() > COPIED_BODY);
             let body = large.map(|body| &body[..]).unwrap_or_default();
-            let ended = Exchange::new(&mut conn, body, &mut reader, patience, cx.budget).await;
+            let streaming = reader.is_streaming();
+            let exchange = Exchange::new(&mut conn, body, &mut reader, patience, cx.budget);
+            let ended = if streaming { exchange.head_only() } else { exchange }.await;
             let broken = match ended {
                 Ok(ended) => return Ok(Answered { conn, reader, ended, started, before }),
                 Err(broken) => broken,
@@ -337,6 +342,11 @@ impl Client {
             elapsed: started.elapsed(),
             traffic: Traffic::default(),
         }
+    }
+
+    /// Keeps a connection for the next request of a lane.
+    pub(crate) fn put_aside(&self, lane: LaneId, conn: Conn, at: Instant) {
+        self.pool.put(lane, conn, at);
     }
 
     pub(crate) fn patience(&self, timeout: Duration, from: Instant) -> Patience {

@@ -119,6 +119,21 @@ impl ReplyReader {
         self.body.len()
     }
 
+    /// What has come of the body and was not taken.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Lets go of it, and keeps its room.
+    pub fn clear_body(&mut self) {
+        self.body.clear();
+    }
+
+    /// True when the body is taken piece by piece.
+    pub fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
     /// Takes what has come of the body.
     pub fn take_body(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body)

@@ -59,6 +59,8 @@ pub struct Head {
     pub link: Option<Box<str>>,
     /// `Content-Length`, as sent, even where the body is framed otherwise.
     pub length: Option<u64>,
+    /// First byte and length of the whole of a part, where it says so: only looked at when asked for.
+    pub range: Option<(u64, Option<u64>)>,
     /// `ETag`, else `Last-Modified`: only looked at when asked for.
     pub validator: Option<Box<str>>,
 }
@@ -146,6 +148,7 @@ struct Scan {
     link: Option<Box<str>>,
     etag: Option<Box<str>>,
     last_modified: Option<Box<str>>,
+    range: Option<(u64, Option<u64>)>,
 }
 
 impl Scan {
@@ -160,6 +163,7 @@ impl Scan {
             10 if is("keep-alive") => self.idle_limit = idle_limit(value),
             11 if is("retry-after") => self.retry_after = Some(text(value)),
             12 if is("content-type") => self.html = is_html(value),
+            13 if validators && is("content-range") => self.range = content_range(value),
             13 if validators && is("last-modified") => self.last_modified = Some(text(value)),
             14 if is("content-length") => self.content_length(value)?,
             16 if is("content-encoding") => self.content_encoding(value),
@@ -262,9 +266,18 @@ impl Scan {
             location: self.location,
             link: self.link,
             length: self.length,
+            range: self.range,
             validator: self.etag.or(self.last_modified),
         })
     }
+}
+
+/// `bytes 4000-8999/9000`: first byte and length of the whole.
+fn content_range(value: &[u8]) -> Option<(u64, Option<u64>)> {
+    let text = std::str::from_utf8(value).ok()?.trim().strip_prefix("bytes")?;
+    let (range, whole) = text.trim().split_once('/')?;
+    let (from, _) = range.split_once('-')?;
+    Some((from.trim().parse().ok()?, whole.trim().parse().ok()))
 }
 
 fn idle_limit(value: &[u8]) -> Option<Duration> {

@@ -91,6 +91,23 @@ impl HeaderLines {
         self.bytes.is_empty()
     }
 
+    /// Appends all lines of another.
+    pub fn push_all(&mut self, other: &HeaderLines) {
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
+    /// As [`HeaderLines::standard`], for bodies that are wanted as they are.
+    pub fn plain(accept: &str, configured: &HeaderLines) -> HeaderLines {
+        let mut lines = HeaderLines::new();
+        for (name, value) in [("User-Agent", USER_AGENT), ("Accept", accept), ("Accept-Encoding", "identity")]
+        {
+            if !configured.has(name) {
+                lines.bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+        }
+        lines
+    }
+
     /// What every request carries (`User-Agent`, `Accept-Encoding`, and `Accept` with the given
     /// value), except for what `configured` says otherwise.
     pub fn standard(accept: &str, configured: &HeaderLines) -> HeaderLines {

@@ -11,7 +11,8 @@
 //! | [`status`], [`reply`], `redirect` | what a reply means |
 //! | `wire`, `dial`, [`proxy`], `tls`, `conn`, `pool` | connections |
 //! | `mux`, `multiplexed` | HTTP/2: connections that carry many requests |
-//! | [`client`], [`stream`], [`location`] | one request through its lane; a body piece by piece, as a source |
+//! | [`client`], [`fetch`] | one request through its lane; a body of any size |
+//! | [`stream`], [`location`] | a body piece by piece, as a source |
 //! | [`witness`] | who looks on, and keeps effects back |
 
 mod chunks;
@@ -19,6 +20,7 @@ pub mod client;
 mod conn;
 mod dial;
 pub mod encoding;
+pub mod fetch;
 pub mod frame;
 pub mod head;
 pub mod headers;

@@ -1,6 +1,7 @@
 //! Steps: what workers do to an item. One file each, all of one shape.
 
 pub mod batch;
+pub mod download;
 mod each;
 pub(crate) mod endpoint;
 pub mod filter;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
 use super::each::parse_each;
-use super::{HeaderMode, Job, PagesSpec, Paging, RowFormat, ServiceSpec, StepKind, StepSpec};
+use super::{DownloadSpec, HeaderMode, Job, PagesSpec, Paging, RowFormat, ServiceSpec, StepKind, StepSpec};
 use crate::limits;
 use crate::secret::SecretFrom;
 
@@ -295,6 +295,9 @@ fn steps(job: &Job, found: &mut Found) {
             );
         }
         step_url(job, step, &at, found);
+        if let StepKind::Download(spec) = &step.kind {
+            download(job, spec, (&at, i + 1 == job.steps.len()), found);
+        }
         step_statuses(step, &at, found);
         step_batch(step, &at, found);
         headers(&step.headers, &at, found);
@@ -306,7 +309,7 @@ fn step_url(job: &Job, step: &StepSpec, at: &str, found: &mut Found) {
         StepKind::Get { url, .. } => (url, "get"),
         StepKind::Post { url, put: false, .. } => (url, "post"),
         StepKind::Post { url, put: true, .. } => (url, "put"),
-        StepKind::Map { .. } | StepKind::Filter { .. } => return,
+        StepKind::Download(_) | StepKind::Map { .. } | StepKind::Filter { .. } => return,
     };
     let at = format!("{at}.{word}");
     let before = found.0.len();
@@ -349,9 +352,44 @@ fn starts_at_a_service(job: &Job, url: &str, whose: &str, at: &str, found: &mut 
     }
 }
 
+/// A download is the last step, and its files must not be called the same.
+fn download(job: &Job, spec: &DownloadSpec, (at, is_last): (&str, bool), found: &mut Found) {
+    if !is_last {
+        let message = "a download must be the last step";
+        found.add(format!("{at}.download"), message, "put the steps after it before it");
+    }
+    if spec.to.contains("://") {
+        found.add(format!("{at}.to"), "files are saved in a directory", "give a path");
+    }
+    for (i, file) in spec.files.iter().enumerate() {
+        if spec.files[..i].iter().any(|f| f.name == file.name) {
+            let message = match &file.name {
+                Some(name) => format!("two files are named \"{name}\""),
+                None => "two files have no name".to_owned(),
+            };
+            found.add(format!("{at}.download"), message, "name each of them: mp4=.urls.mp4");
+        }
+    }
+    let Some(name) = &spec.name else { return };
+    let at = format!("{at}.as");
+    let before = found.0.len();
+    template(name, &at, found);
+    if found.0.len() > before {
+        return;
+    }
+    let has = |field: &str| name.contains(&format!("{{{field}}}"));
+    if !name.contains('{') && job.source.limit != Some(1) {
+        let hint = "put what differs into it: {key}, {file}, {ext}, or a field of the record";
+        found.add(&at, "all files would be called the same", hint);
+    } else if spec.files.len() > 1 && !["name", "ext", "file"].iter().any(|f| has(f)) {
+        let hint = "add {name} or {ext}: as = \"{key}.{ext}\"";
+        found.add(&at, "the files of a record would all be called the same", hint);
+    }
+}
+
 fn step_statuses(step: &StepSpec, at: &str, found: &mut Found) {
     use super::OnStatus;
-    let requests = matches!(step.kind, StepKind::Get { .. } | StepKind::Post { .. });
+    let requests = matches!(step.kind, StepKind::Get { .. } | StepKind::Post { .. } | StepKind::Download(_));
     if !requests {
         for (said, key) in [(!step.on.is_empty(), "on"), (!step.expect.is_empty(), "expect")] {
             if said {

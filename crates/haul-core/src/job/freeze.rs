@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Job;
+use super::{Job, StepKind};
 use crate::secret::SecretFrom;
 
 /// The same job with absolute paths: relative ones are relative to `directory`. Standard streams
@@ -14,6 +14,11 @@ pub fn freeze(job: &Job, directory: &Path) -> Job {
     }
     if let Some(output) = &mut job.output {
         output.path = absolute(&output.path, directory);
+    }
+    for step in &mut job.steps {
+        if let StepKind::Download(download) = &mut step.kind {
+            download.to = absolute(&download.to, directory);
+        }
     }
     for secret in job.secrets.values_mut() {
         if let SecretFrom::File(path) = &mut secret.from {

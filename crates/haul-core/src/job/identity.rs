@@ -76,6 +76,9 @@ fn essence(job: &Job) -> Job {
 /// pace.
 fn step(spec: &StepSpec) -> StepSpec {
     let mut step = StepSpec { timeout: None, ..spec.clone() };
+    if let StepKind::Download(download) = &mut step.kind {
+        download.overwrite = false;
+    }
     if let StepKind::Post { batch, gzip, .. } = &mut step.kind {
         *gzip = false;
         let usual = BatchSpec::default();

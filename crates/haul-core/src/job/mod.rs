@@ -8,6 +8,7 @@ mod batch;
 mod bound;
 mod check;
 mod diagnose;
+mod download;
 mod each;
 mod freeze;
 mod identity;
@@ -27,6 +28,7 @@ pub use batch::{BatchFormat, BatchSpec};
 pub use bound::MaxFailed;
 pub use check::{Problem, check, is_secret_header};
 pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
+pub use download::{DownloadSpec, FileSpec, parse_file};
 pub use each::{EachStep, parse_each};
 pub use freeze::freeze;
 pub use identity::{Identity, what_differs};
@@ -276,6 +278,8 @@ pub enum StepKind {
         /// The body is compressed with gzip.
         gzip: bool,
     },
+    /// Save the files that a record names.
+    Download(DownloadSpec),
     /// Attach the value of an expression.
     Map {
         /// Expression over the record.
@@ -387,6 +391,10 @@ pub struct LimitsSpec {
     pub connect_timeout: Duration,
     /// Longest silence while a reply is read.
     pub read_timeout: Duration,
+    /// Bytes a second below which a download is given up and tried again.
+    pub min_throughput: u64,
+    /// Bytes of the destination's disk that stay free.
+    pub keep_free: u64,
 }
 
 impl Default for LimitsSpec {
@@ -398,6 +406,8 @@ impl Default for LimitsSpec {
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
+            min_throughput: 1024,
+            keep_free: 0,
         }
     }
 }

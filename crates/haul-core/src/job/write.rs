@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::units::{format_duration, format_size};
 use super::{
-    AggregateKind, AggregateSpec, BatchSpec, Column, ColumnType, Concurrency, Delivery, FORMAT, HeaderMode,
-    IfChanged, IfExists, Job, LimitsSpec, MaxFailed, OnInvalid, OnStatus, PagesSpec, Paging, RetrySpec,
-    ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
+    AggregateKind, AggregateSpec, BatchSpec, Column, ColumnType, Concurrency, Delivery, DownloadSpec, FORMAT,
+    HeaderMode, IfChanged, IfExists, Job, LimitsSpec, MaxFailed, OnInvalid, OnStatus, PagesSpec, Paging,
+    RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -226,6 +226,7 @@ fn step(spec: &StepSpec) -> Section {
                 s.line("encode", quoted("gzip"));
             }
         }
+        StepKind::Download(spec) => download(spec, &mut s),
         StepKind::Map { expr } => s.line("map", quoted(expr)),
         StepKind::Filter { expr } => s.line("filter", quoted(expr)),
     }
@@ -258,6 +259,23 @@ fn batch(spec: &BatchSpec) -> String {
         members.push(format!("format = {}", quoted(spec.format.as_str())));
     }
     format!("{{ {} }}", members.join(", "))
+}
+
+fn download(spec: &DownloadSpec, s: &mut Section) {
+    let texts = |texts: Vec<String>| match texts.as_slice() {
+        [one] => quoted(one),
+        many => list(many.iter().map(|t| quoted(t))),
+    };
+    s.line("download", texts(spec.files_text()));
+    let checksums = spec.checksums_text();
+    if !checksums.is_empty() {
+        s.line("checksum", texts(checksums));
+    }
+    s.text("as", spec.name.as_deref());
+    s.line("to", quoted(&spec.to));
+    if spec.overwrite {
+        s.line("overwrite", "true".to_owned());
+    }
 }
 
 fn status(set: StatusSet) -> String {
@@ -313,6 +331,12 @@ fn limits(spec: &LimitsSpec) -> Section {
     s.duration("timeout", other(spec.timeout, usual.timeout));
     s.duration("connect_timeout", other(spec.connect_timeout, usual.connect_timeout));
     s.duration("read_timeout", other(spec.read_timeout, usual.read_timeout));
+    if spec.min_throughput != usual.min_throughput {
+        s.line("min_throughput", quoted(&format_size(spec.min_throughput)));
+    }
+    if spec.keep_free != usual.keep_free {
+        s.line("keep_free", quoted(&format_size(spec.keep_free)));
+    }
     s
 }
 

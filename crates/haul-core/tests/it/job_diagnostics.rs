@@ -28,8 +28,8 @@ fn unknown_keys_are_errors_and_say_what_was_meant() {
     expect(
         &with("[limits]\nconcurency = 4\nfoo = 1\n[retrys]\nattempts = 3\n"),
         r#"
-job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)
-job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)
+job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free)
+job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free)
 job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, secret, step, aggregate, output, retry, limits, delivery, profile)
 "#,
     );
@@ -88,9 +88,9 @@ job.toml:8:7: a service's URL starts with http:// or https://
 job.toml:9:8: there is no secret "idx" (add [secret.idx] with header and env)
 job.toml:15:7: there is no service "user" (did you mean {users}?)
 job.toml:16:13: "40" is no HTTP status: write it like 404 or 4xx
-job.toml:20:7: the step has post already (a step has exactly one of get, post, put, map, filter; make it two steps)
+job.toml:20:7: the step has post already (a step has exactly one of get, post, put, download, map, filter; make it two steps)
 job.toml:21:1: step 3 has no name (add name = "video")
-job.toml:22:1: unknown key "nam" in step 3 (did you mean "name"? known keys in step 3: name, get, post, put, map, filter)
+job.toml:22:1: unknown key "nam" in step 3 (did you mean "name"? known keys in step 3: name, get, post, put, download, map, filter)
 "#,
     );
 }
@@ -163,7 +163,7 @@ fn effects_come_last_and_names_are_unique() {
 job.toml:10:8: "a" writes to a service, so it must be the last step (put the steps after it before it, or into a job of their own)
 job.toml:11:6: null is the result of a lookup; this step brings none (use done, skip, fail or retry)
 job.toml:13:8: two steps are named "a"
-job.toml:15:1: unknown key "expect" in step "a" (known keys in step "a": name, get, post, put, map, filter)
+job.toml:15:1: unknown key "expect" in step "a" (known keys in step "a": name, get, post, put, download, map, filter)
 job.toml:17:8: "a b" cannot name a step (use letters, digits, _ and -, and start with a letter)
 job.toml:18:7: a "{" that is never closed (write {field} for the value of a field, {{ and }} for the braces themselves)
 "#,
@@ -218,7 +218,7 @@ fn profiles_that_do_not_exist_or_are_wrong_inside_are_told() {
         "--profile prodction: no profile is named \"prodction\" (did you mean \"production\"?)\n"
     );
     let text = with("[profile.p]\nlimits.rte = \"5/s\"\nlimits.timeout = 5\n");
-    let wanted = r#"job.toml:7:8: unknown key "rte" in [limits] (did you mean "rate"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)
+    let wanted = r#"job.toml:7:8: unknown key "rte" in [limits] (did you mean "rate"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free)
 job.toml:8:18: timeout has no unit (write it like "5s")
 "#;
     assert_eq!(problems(&text, None, &[]), wanted, "also when the profile is not used");
@@ -247,7 +247,7 @@ fn arguments_are_laid_over_the_file_and_named_when_wrong() {
          --set .x=1: \".x\" is not a path into a job file (write it like --set service.users.rate=500/s)\n\
          --set step.vidoe.take=.a: no step is named \"vidoe\" (did you mean \"video\"?)\n\
          --set limits.rate=5: rate has no unit (write it like \"5/s\")\n\
-         --set limits.x=1: unknown key \"x\" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout)\n"
+         --set limits.x=1: unknown key \"x\" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free)\n"
     );
 }
 

@@ -160,6 +160,25 @@ fn batch() -> impl Strategy<Value = BatchSpec> {
         .prop_map(|(max, by, linger, format, outcomes)| BatchSpec { max, by, linger, format, outcomes })
 }
 
+fn download() -> impl Strategy<Value = StepSpec> {
+    let file = (any::<bool>(), text(), prop::option::of(text()));
+    let files = prop::collection::vec(file, 1..4);
+    (name(), files, any::<bool>(), any::<bool>()).prop_map(|(name, files, named, overwrite)| {
+        let many = files.len() > 1;
+        let files = files.into_iter().enumerate().map(|(i, (optional, path, checksum))| FileSpec {
+            name: (many || optional || named).then(|| format!("f{i}")),
+            // A path alone must not look like NAME=PATH.
+            path: format!(".{}", path.trim()),
+            optional,
+            checksum: checksum.map(|c| format!(".{}", c.trim())),
+        });
+        let files = files.collect();
+        let template = named.then(|| "{key}/{name}.{ext}".to_owned());
+        let spec = DownloadSpec { files, name: template, to: "content \"x\"".to_owned(), overwrite };
+        StepSpec::new(name, StepKind::Download(spec))
+    })
+}
+
 fn steps() -> impl Strategy<Value = Vec<StepSpec>> {
     let pure = (name(), text(), any::<bool>()).prop_map(|(name, expr, map)| {
         StepSpec::new(name, if map { StepKind::Map { expr } } else { StepKind::Filter { expr } })
@@ -173,6 +192,7 @@ fn steps() -> impl Strategy<Value = Vec<StepSpec>> {
         },
     );
     let filter = prop::option::of(text().prop_map(where_step));
+    let last = prop_oneof![last, download()];
     (filter, prop::collection::vec(prop_oneof![get_step(), pure], 0..4), prop::option::of(last)).prop_map(
         |(filter, middle, last)| {
             let mut steps: Vec<StepSpec> = filter.into_iter().chain(middle).chain(last).collect();
@@ -196,14 +216,19 @@ fn output() -> impl Strategy<Value = OutputSpec> {
 }
 
 fn limits() -> impl Strategy<Value = LimitsSpec> {
-    (concurrency(), prop::option::of(rate()), (1u64 << 20)..1 << 44, time(), time(), time()).prop_map(
-        |(concurrency, rate, memory, timeout, connect_timeout, read_timeout)| LimitsSpec {
-            concurrency,
-            rate,
-            memory,
-            timeout,
-            connect_timeout,
-            read_timeout,
+    let sizes = (0u64..1 << 44, 0u64..1 << 44);
+    (concurrency(), prop::option::of(rate()), (1u64 << 20)..1 << 44, time(), time(), time(), sizes).prop_map(
+        |(concurrency, rate, memory, timeout, connect_timeout, read_timeout, (min_throughput, keep_free))| {
+            LimitsSpec {
+                concurrency,
+                rate,
+                memory,
+                timeout,
+                connect_timeout,
+                read_timeout,
+                min_throughput,
+                keep_free,
+            }
         },
     )
 }

@@ -119,6 +119,33 @@ impl StateDir {
     }
 }
 
+impl RunDir {
+    /// Gives the run a new ledger, as if it had never begun; what else it keeps stays. For a finished run
+    /// that looks at everything again. `_lock` is the right to drive it.
+    ///
+    /// # Errors
+    /// When the file system or the ledger refuses; the old ledger is then still there.
+    pub fn renew(&self, _lock: &RunLock, run: &Intended<'_>) -> Result<(), RunDirError> {
+        let draft = self.path.join("ledger.new");
+        let beside = |path: &Path, end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            std::path::PathBuf::from(name)
+        };
+        for end in ["", "-wal", "-shm"] {
+            drop(fs::remove_file(beside(&draft, end)));
+        }
+        drop(SqliteLedger::create(&draft, &NewRun::new(run.identity, run.name.as_str(), run.version))?);
+        // Closing the old one writes its log back; a log that is left would be taken for the new one's.
+        let old = self.ledger();
+        drop(SqliteLedger::open(&old)?);
+        for end in ["-wal", "-shm"] {
+            drop(fs::remove_file(beside(&old, end)));
+        }
+        fs::rename(&draft, &old).and_then(|()| sync_dir(&self.path)).map_err(|e| RunDirError::io(&old, &e))
+    }
+}
+
 /// Fails when a run is of another job.
 fn check_identity(dir: &RunDir, identity: &str) -> Result<(), RunDirError> {
     let stored = Reader::open(dir.path())?.run()?.identity;

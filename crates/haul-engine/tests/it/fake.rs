@@ -272,6 +272,7 @@ pub fn orders(texts: &Texts, stages: Vec<Vec<Arc<dyn Step>>>) -> Orders {
         opener: Arc::new(texts.clone()),
         stages,
         output: None,
+        finish: None,
         aggregates: Vec::new(),
         lanes,
         lane_default: policy,

@@ -27,6 +27,8 @@ pub struct Run {
     pub counts: Counts,
     /// Failed items that are tried again.
     pub reopened: u64,
+    /// It was finished, and looks at everything again.
+    pub renewed: bool,
 }
 
 /// What is wanted.
@@ -88,7 +90,7 @@ impl Claim<'_> {
         {
             output::complain(&format!("the run cannot be found from other directories: {e}"));
         }
-        self.stand(claimed).map_err(|e| {
+        self.stand(claimed, &intended).map_err(|e| {
             output::complain(&e.to_string());
             exit::NO_START
         })
@@ -110,15 +112,20 @@ impl Claim<'_> {
     }
 
     /// Where the run stands; one that finished with failures tries those again.
-    fn stand(&self, claimed: Claimed) -> Result<Run, LedgerError> {
+    fn stand(&self, claimed: Claimed, intended: &Intended<'_>) -> Result<Run, RunDirError> {
         let Claimed { dir, lock, is_new, kept_as } = claimed;
-        let mut run = Run { dir, lock, is_new, kept_as, counts: Counts::default(), reopened: 0 };
+        let mut run =
+            Run { dir, lock, is_new, kept_as, counts: Counts::default(), reopened: 0, renewed: false };
         if !is_new {
             let reader = Reader::open(run.dir.path())?;
             let info = reader.run()?;
             run.counts = reader.counts()?;
             drop(reader);
-            if info.state == RunState::Finished && run.counts.failed > 0 {
+            let saves = self.job.steps.iter().any(|s| matches!(s.kind, StepKind::Download(_)));
+            if saves && info.state == RunState::Finished {
+                run.dir.renew(&run.lock, intended)?;
+                (run.counts, run.renewed) = (Counts::default(), true);
+            } else if info.state == RunState::Finished && run.counts.failed > 0 {
                 run.reopened = Amend::open(&run.lock)?.reopen(&Filter::default(), wall())?.items;
             }
         }

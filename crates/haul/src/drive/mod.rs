@@ -133,6 +133,7 @@ fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Resul
     let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show, !detached));
     announce(&run, &progress, flags);
     let kept = ready.is_spooled();
+    let depot = ready.depot();
     let (ended, settled) = match start(job, &run, ready, &progress, detached) {
         Ok(started) => {
             if detached && let Err(e) = detach::leave(&run.dir) {
@@ -148,7 +149,12 @@ fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Resul
     progress.finish();
     let outcome = Outcome { run: &run, job, flags, again, progress: &progress, kept };
     Ok(match ended {
-        Ok(ending) => outcome.tell(&ending),
+        Ok(ending) => {
+            if let Some(depot) = depot.filter(|_| ending.why == Why::Finished) {
+                depot.sweep();
+            }
+            outcome.tell(&ending)
+        }
         Err(error) => {
             let status = outcome.fail(&error, settled);
             run.forget_if_unused(job, job.output.as_ref());
@@ -173,6 +179,10 @@ fn announce(run: &Run, progress: &Progress, flags: &RunFlags) {
     }
     if run.is_new {
         progress.say(&format!("run {name}"));
+        return;
+    }
+    if run.renewed {
+        progress.say(&format!("run {name} was finished: what is missing or changed is fetched"));
         return;
     }
     let counts = &run.counts;
@@ -204,7 +214,12 @@ fn start(
     }
     let key = ledger.run()?.key;
     ledger.start_run(VERSION, wall())?;
-    let (orders, runtime) = ready.hand_over(job, key, &run.dir.spill())?;
+    let depot = ready.depot();
+    let (mut orders, runtime) = ready.hand_over(job, key, &run.dir.spill())?;
+    if let Some(depot) = depot {
+        let pass = u64::from_be_bytes(key.0.first_chunk().copied().unwrap_or_default());
+        orders.finish = Some(depot.open(run.dir.name(), &run.dir.out(), pass)?);
+    }
     Ok(Started { ledger, orders, runtime })
 }
 

@@ -8,6 +8,7 @@ use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, Output, 
 use haul_connect::expr::Expr;
 use haul_connect::rows::OpenBytes;
 use haul_connect::sinks::{self, Opening};
+use haul_connect::steps::download::Depot;
 use haul_core::cx::RunKey;
 use haul_core::job::Job;
 use haul_engine::Orders;
@@ -99,6 +100,11 @@ impl Ready {
         let pair = sinks::open(spec, row, opening).map_err(|e| wrong(spec.format.as_str(), e.to_string()))?;
         self.live.output = Some(Output { name: spec.path.clone(), pair });
         Ok(())
+    }
+
+    /// Where downloads go.
+    pub fn depot(&self) -> Option<Arc<Depot>> {
+        self.live.downloads.clone()
     }
 
     /// Hands everything over.

@@ -178,7 +178,7 @@ fn on(said: &[String], steps: &mut [StepSpec], places: &mut Places, out: &mut Pr
     }
 }
 
-fn on_rule(text: &str) -> Result<(Option<&str>, StatusSet, OnStatus), String> {
+pub(super) fn on_rule(text: &str) -> Result<(Option<&str>, StatusSet, OnStatus), String> {
     let (left, action) = text.rsplit_once('=').ok_or("it does not say what the status means")?;
     let (step, status) = match left.rsplit_once(':') {
         Some((step, status)) => (Some(step), status),

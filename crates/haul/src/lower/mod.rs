@@ -3,6 +3,7 @@
 
 mod crawl;
 mod enrich;
+mod get;
 mod header;
 mod output;
 mod pace;
@@ -11,6 +12,7 @@ mod source;
 
 pub use crawl::crawl;
 pub use enrich::enrich;
+pub use get::get;
 pub use pace::overlay;
 pub use service::{authority_with_port, find_service, is_name};
 pub use source::format_of;

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod enrich;
 pub mod errors;
 pub mod gc;
+pub mod get;
 pub mod lab;
 pub mod pause;
 pub mod plan;
@@ -28,6 +29,8 @@ use clap::Subcommand;
 /// Every verb.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
+    /// Download everything a manifest names, verified
+    Get(Box<get::GetArgs>),
     /// Join a stream against services, then send each item on or write it down
     Enrich(Box<enrich::EnrichArgs>),
     /// Page through an API, as fast as it allows, and count or keep its records
@@ -77,6 +80,7 @@ pub enum Verb {
 /// Runs a verb; the exit status is given.
 pub fn run(verb: Verb) -> u8 {
     match verb {
+        Verb::Get(args) => get::run(&args),
         Verb::Enrich(args) => enrich::run(&args),
         Verb::Crawl(args) => crawl::run(&args),
         Verb::Top(args) => top::run(&args),

@@ -5,7 +5,9 @@ use haul_core::job::{Diagnostic, write};
 
 use super::crawl::CrawlArgs;
 use super::enrich::EnrichArgs;
+use super::get::GetArgs;
 use crate::jobfile::{self, JobFlags};
+use crate::lower::Said;
 use crate::{diagnostic, exit, lower, output};
 
 /// What to plan: a verb with its flags, or a job file.
@@ -28,13 +30,16 @@ enum Planned {
     Crawl(Box<CrawlArgs>),
     /// The job of `haul enrich` with these flags
     Enrich(Box<EnrichArgs>),
+    /// The job of `haul get` with these flags
+    Get(Box<GetArgs>),
 }
 
 impl Planned {
-    fn lower(&self) -> Result<lower::Said, Vec<Diagnostic>> {
+    fn lower(&self) -> Result<Said, Vec<Diagnostic>> {
         match self {
             Planned::Crawl(args) => lower::crawl(args),
             Planned::Enrich(args) => lower::enrich(args),
+            Planned::Get(args) => lower::get(args),
         }
     }
 }
@@ -42,7 +47,7 @@ impl Planned {
 /// Prints the job; nothing is done.
 pub fn run(args: &PlanArgs) -> u8 {
     let job = match (&args.verb, &args.job) {
-        (Some(planned), _) => match planned.lower() {
+        (Some(verb), _) => match verb.lower() {
             Ok(said) => said.job,
             Err(found) => {
                 diagnostic::tell_all(&found, None);

@@ -184,5 +184,13 @@ fn reopen(dir: RunDir, args: &RetryArgs, most: u64) -> Result<Option<Run>, u8> {
         output::complain(&format!("run {}: nothing to try again{in_doubt}", dir.name()));
         return Ok(None);
     }
-    Ok(Some(Run { dir, lock, is_new: false, kept_as: None, counts, reopened: reopened.items }))
+    Ok(Some(Run {
+        dir,
+        lock,
+        is_new: false,
+        kept_as: None,
+        counts,
+        reopened: reopened.items,
+        renewed: false,
+    }))
 }

@@ -14,6 +14,8 @@ mod enrich;
 mod examples;
 #[cfg(unix)]
 mod failures;
+#[cfg(target_os = "linux")]
+mod get;
 #[cfg(unix)]
 mod living;
 mod plan;

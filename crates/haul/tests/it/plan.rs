@@ -37,6 +37,26 @@ fn the_published_job_is_the_plan_of_its_verb_line() {
 }
 
 #[test]
+fn the_published_job_of_get_is_the_plan_of_its_verb_line() {
+    let args = [
+        "plan",
+        "get",
+        "contents.json",
+        "--each=.[]",
+        "--url=mp4=.download_urls.mp4",
+        "--url=png?=.download_urls.png",
+        "--as={key}/{name}.{ext}",
+        "--to=content",
+        "--limit=50",
+    ];
+    let job = include_str!("../../../../jobs/get.toml");
+    let place = Place::new();
+    assert_eq!(place.haul(&args).ended(0).out, job);
+    place.write("get.toml", job);
+    assert_eq!(place.haul(&["plan", "get.toml"]).ended(0).out, job);
+}
+
+#[test]
 fn the_plan_of_a_job_file_is_that_file() {
     let place = Place::new();
     place.write("enrich.toml", JOB);

@@ -4,6 +4,7 @@
 //! passes: TOML to a tree that knows places, the tree to a [`Job`] table by table, and the checks
 //! that need the whole job (see [`super::check`]).
 
+mod download;
 mod pages;
 mod policy;
 mod reader;

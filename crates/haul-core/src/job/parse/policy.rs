@@ -42,6 +42,8 @@ pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> 
         timeout: r.take("timeout", out, duration).unwrap_or(usual.timeout),
         connect_timeout: r.take("connect_timeout", out, duration).unwrap_or(usual.connect_timeout),
         read_timeout: r.take("read_timeout", out, duration).unwrap_or(usual.read_timeout),
+        min_throughput: r.take("min_throughput", out, size).unwrap_or(usual.min_throughput),
+        keep_free: r.take("keep_free", out, size).unwrap_or(usual.keep_free),
     };
     r.finish(out);
     limits

@@ -129,12 +129,20 @@ pub(super) fn wrong_type(wanted: &str, node: &Node) -> Bad {
     Bad::from(format!("{{key}} must be {wanted}, not {}", node.value.kind()))
 }
 
+/// `true` or `false`.
+pub(super) fn truth(node: &Node) -> Result<bool, Bad> {
+    match node.value {
+        Value::Bool(truth) => Ok(truth),
+        _ => Err(wrong_type("true or false", node)),
+    }
+}
+
 /// Text, not empty.
 pub(super) fn text(node: &Node) -> Result<String, Bad> {
     match &node.value {
         Value::Str(s) if s.trim().is_empty() => Err(Bad::from("{key} is empty".to_owned())),
         Value::Str(s) => Ok(s.clone()),
-        Value::Int(_) | Value::Float | Value::Bool | Value::Date => {
+        Value::Int(_) | Value::Float | Value::Bool(_) | Value::Date => {
             Err(wrong_type("text", node).or_hint("put it in quotes"))
         }
         _ => Err(wrong_type("text", node)),

@@ -9,10 +9,11 @@ use crate::job::{BatchFormat, BatchSpec, OnStatus, StatusSet, StepKind, StepSpec
 use crate::limits;
 
 /// What a step does, by the key that says so.
-const KINDS: [&str; 5] = ["get", "post", "put", "map", "filter"];
+const KINDS: [&str; 6] = ["get", "post", "put", "download", "map", "filter"];
 
 /// What belongs to one of them.
-const OF_KINDS: [&str; 6] = ["take", "cache", "body", "batch", "outcomes", "encode"];
+const OF_KINDS: [&str; 10] =
+    ["take", "cache", "body", "batch", "outcomes", "encode", "as", "to", "checksum", "overwrite"];
 
 /// All steps in order; those that cannot be read are left out.
 pub(super) fn read_all(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Vec<StepSpec> {
@@ -84,6 +85,9 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
             return None;
         }
     };
+    if word == "download" {
+        return super::download::read(r, node, out).map(StepKind::Download);
+    }
     let said = reader::text(node).map_err(|bad| out.push(bad.about(word, node)));
     let kind = match word {
         "get" => {

@@ -1,0 +1,301 @@
+//! A body of any size, handed on as it arrives: for downloads.
+//!
+//! Other than a stream (which is read for as long as its run), a download holds its permit to the end,
+//! takes its connection from the pool and gives it back. What its lane learns as the time of the reply is
+//! the time to its head: bodies differ in size, services in how soon they answer.
+
+use std::time::Duration;
+
+use haul_core::budget::Account;
+use haul_core::lane::{LaneId, Sign, Verdict};
+use haul_core::{Cx, Fault, FaultClass};
+use tokio::time::Instant;
+
+use super::client::{Answered, Client, Hop, Unanswered, unanswered};
+use super::conn::Exchange;
+use super::frame::{DRAINED_KEEP, ReplyReader};
+use super::head::Head;
+use super::redirect::{Route, Stop, followed};
+use super::reply::{Reply, bounded, origin_of};
+use super::request::Call;
+use super::status::{Meaning, StatusRules, sign};
+use super::url::Url;
+
+/// Bytes gathered before they are handed on: one write for most files.
+const BLOCK: usize = 128 * 1024;
+/// First bytes that are handed on by themselves, so that what is wrong is cut off at once.
+const FIRST: usize = 512;
+/// A body has no end in time; silence and slowness end it. Thirty years, as far as a timer goes.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+/// Over how long a least throughput is measured: a pause of a few seconds is no slowness.
+const MEASURED: Duration = Duration::from_secs(30);
+
+/// What the head of a reply says of the body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchHead {
+    /// `Content-Length`.
+    pub length: Option<u64>,
+    /// First byte and length of the whole, of a part (206).
+    pub range: Option<(u64, Option<u64>)>,
+    /// `ETag`, else `Last-Modified`.
+    pub validator: Option<String>,
+}
+
+/// Takes a body. A fault ends the request at once.
+pub trait Receive: Send {
+    /// The head has come; called once, first.
+    fn head(&mut self, head: &FetchHead, url: &Url) -> Result<(), Fault>;
+    /// The first bytes (all, when there are fewer than 512; none, when there are none); they come again
+    /// with the body.
+    fn first(&mut self, bytes: &[u8], url: &Url) -> Result<(), Fault>;
+    /// The next bytes.
+    fn body(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+}
+
+/// How a request for a body ended.
+#[derive(Debug)]
+pub enum Fetched {
+    /// All of it was handed on; where redirects led, when they did.
+    Whole,
+    /// The status is no success: the reply, with the beginning of its body.
+    Reply(Reply),
+}
+
+/// How one hop ended.
+enum HopEnd {
+    Fetched(Fetched),
+    Moved(Box<str>),
+}
+
+impl Client {
+    /// Sends a GET and hands its body to `to`. Follows redirects; `call.timeout` bounds the time to the
+    /// head of each hop, after it only silence and slowness end the body.
+    ///
+    /// # Errors
+    /// As [`Client::send`], `slow`, and whatever `to` says.
+    pub async fn fetch(
+        &self,
+        call: &Call<'_>,
+        mut lane: LaneId,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+        to: &mut dyn Receive,
+    ) -> Result<Fetched, Fault> {
+        let mut route = Route::new(call.url, !call.headers.secret.is_empty());
+        let mut url = call.url.clone();
+        loop {
+            let hop = Hop { call, url: &url, foreign: route.is_foreign(), lane };
+            match self.fetch_hop(&hop, rules, cx, to).await? {
+                HopEnd::Fetched(Fetched::Reply(mut reply)) => {
+                    reply.moved = (url != *call.url).then_some(url);
+                    return Ok(Fetched::Reply(reply));
+                }
+                HopEnd::Fetched(whole) => return Ok(whole),
+                HopEnd::Moved(location) => match route.follow(&location)? {
+                    Stop::SameHost(next) => url = next,
+                    Stop::OtherHost(next) => {
+                        lane = cx.lanes.lane(&next.origin(&"".into()));
+                        url = next;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn fetch_hop(
+        &self,
+        hop: &Hop<'_>,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+        to: &mut dyn Receive,
+    ) -> Result<HopEnd, Fault> {
+        let permit = cx.lanes.enter(hop.lane).await;
+        let answered = match self.exchange(hop, ReplyReader::streaming(), cx).await {
+            Ok(answered) => answered,
+            Err(unanswered) => {
+                permit.end(unanswered.verdict());
+                return Err(unanswered.fault);
+            }
+        };
+        let mut told = Told {
+            sign: Sign::Answered,
+            status: answered.reader.head().map(|h| h.status),
+            elapsed: answered.started.elapsed(),
+            wire: (0, 0),
+            decoded: 0,
+            retry_after: None,
+        };
+        let end = self.receive(hop, rules, cx, answered, (to, &mut told)).await;
+        if let Ok(HopEnd::Fetched(Fetched::Reply(reply))) = &end {
+            told.retry_after = reply.wait();
+        }
+        permit.end(told.verdict());
+        end
+    }
+
+    /// Reads what follows the head.
+    async fn receive(
+        &self,
+        hop: &Hop<'_>,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+        answered: Answered,
+        (to, told): (&mut dyn Receive, &mut Told),
+    ) -> Result<HopEnd, Fault> {
+        let Some(mut head) = answered.reader.head().cloned() else {
+            return Err(Fault::transient("body", format!("{}: no reply", hop.url)));
+        };
+        told.sign = sign(head.status, rules.names(head.status));
+        let location = followed(&mut head, hop.call.method, rules);
+        let success = location.is_none() && matches!(rules.meaning(head.status), Meaning::Success);
+        let mut body = Body { hop, answered, cx, last: Instant::now(), window: (Instant::now(), 0) };
+        let end = if success {
+            body.hand_on(self, &head, to).await.map(|()| HopEnd::Fetched(Fetched::Whole))
+        } else {
+            body.keep_beginning(self).await;
+            let bytes = body.answered.reader.take_body();
+            Ok(match location {
+                Some(location) => HopEnd::Moved(location),
+                None => HopEnd::Fetched(Fetched::Reply(Reply::new(head, bytes, None))),
+            })
+        };
+        let Answered { mut conn, reader, ended, before, .. } = body.answered;
+        let traffic = conn.traffic().since(before);
+        (told.wire, told.decoded) = ((traffic.wire_in, traffic.wire_out), traffic.wire_in);
+        if let Err(fault) = &end
+            && matches!(fault.code(), "timeout" | "reset" | "truncated" | "slow")
+        {
+            told.sign = Sign::Lost;
+        }
+        if end.is_ok() && reader.is_done() && ended.reusable {
+            conn.rest();
+            self.put_aside(hop.lane, conn, ended.at);
+        }
+        end
+    }
+}
+
+/// What the lane is told.
+struct Told {
+    sign: Sign,
+    status: Option<u16>,
+    elapsed: Duration,
+    wire: (u64, u64),
+    decoded: u64,
+    retry_after: Option<Duration>,
+}
+
+impl Told {
+    fn verdict(&self) -> Verdict {
+        Verdict {
+            status: self.status,
+            retry_after: self.retry_after,
+            wire_in: self.wire.0,
+            decoded_in: self.decoded,
+            wire_out: self.wire.1,
+            ..Verdict::new(self.sign, self.elapsed)
+        }
+    }
+}
+
+/// A body on its way.
+struct Body<'a, 'h> {
+    hop: &'a Hop<'h>,
+    answered: Answered,
+    cx: &'a Cx<'a>,
+    last: Instant,
+    /// Since when throughput is measured, and how much came since.
+    window: (Instant, u64),
+}
+
+impl Body<'_, '_> {
+    async fn hand_on(&mut self, client: &Client, head: &Head, to: &mut dyn Receive) -> Result<(), Fault> {
+        let url = self.hop.url;
+        let about = FetchHead {
+            length: head.length.filter(|_| head.framing != super::head::Framing::Chunked),
+            range: head.range.filter(|_| head.status == 206),
+            validator: head.validator.as_deref().map(str::to_owned),
+        };
+        if head.status == 206 && about.range.is_none() {
+            let message = bounded(format!("{url}: a part (206) that does not say which (Content-Range)"));
+            return Err(Fault::transient("range", message).with_origin(origin_of(url)));
+        }
+        to.head(&about, url)?;
+        let room = usize::try_from(about.length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BLOCK);
+        let _held = self.cx.budget.hold(Account::Bodies, room);
+        let mut first = true;
+        loop {
+            let (len, done) = (self.answered.reader.body_len(), self.answered.reader.is_done());
+            if first && (len >= FIRST || done) {
+                to.first(self.answered.reader.body(), url)?;
+                first = false;
+            }
+            if len >= BLOCK || done {
+                if len > 0 {
+                    to.body(self.answered.reader.body())?;
+                    self.answered.reader.clear_body();
+                }
+                if done {
+                    return Ok(());
+                }
+            }
+            if let Err(fault) = self.read_on(client).await {
+                // What came is good as far as it goes.
+                if !first && self.answered.reader.body_len() > 0 {
+                    to.body(self.answered.reader.body())?;
+                }
+                return Err(fault);
+            }
+            self.is_fast_enough(client)?;
+        }
+    }
+
+    /// Reads the beginning of a body that only says why there is none; errors do not matter.
+    async fn keep_beginning(&mut self, client: &Client) {
+        while !self.answered.reader.is_done() && self.answered.reader.body_len() < DRAINED_KEEP {
+            if self.read_on(client).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn read_on(&mut self, client: &Client) -> Result<(), Fault> {
+        let before = self.answered.reader.body_len();
+        let started = Instant::now();
+        let mut patience = client.patience(self.hop.call.timeout, started);
+        patience.deadline = started + FOREVER;
+        let Answered { conn, reader, ended, .. } = &mut self.answered;
+        let exchange = Exchange::new(conn, &[], reader, patience, self.cx.budget).read_on();
+        match exchange.await {
+            Ok(now) => {
+                *ended = now;
+                self.last = now.at;
+                self.window.1 += (self.answered.reader.body_len() - before) as u64;
+                Ok(())
+            }
+            Err(broken) => {
+                let traffic = self.answered.conn.traffic();
+                let Unanswered { fault, .. } =
+                    unanswered(self.hop.url, &broken, &self.answered.reader, started, traffic);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Ends a body that comes too slowly to be waited for.
+    fn is_fast_enough(&mut self, client: &Client) -> Result<(), Fault> {
+        let span = self.last.duration_since(self.window.0);
+        if span < MEASURED {
+            return Ok(());
+        }
+        let least = client.options.least_throughput;
+        let came = std::mem::replace(&mut self.window, (self.last, 0)).1;
+        if (came as f64) < least as f64 * span.as_secs_f64() {
+            let url = self.hop.url;
+            let message =
+                bounded(format!("{url}: slower than {least} bytes a second for {} s", span.as_secs()));
+            return Err(Fault::new(FaultClass::Transient, "slow", message).with_origin(origin_of(url)));
+        }
+        Ok(())
+    }
+}

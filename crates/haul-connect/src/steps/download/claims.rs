@@ -1,0 +1,126 @@
+//! Names are claimed in the order of the source, so that of files that would be called the same it is
+//! always the same one that gets another name.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use haul_core::source::Rereading;
+use haul_core::{Cursor, Cx, Fault, Fingerprint, Item, Opener, Page, Seq, Slice, SliceId, Source};
+
+use super::catalog::{Catalog, Row};
+use super::depot::{Depot, lock};
+use super::names;
+use super::wanted::WantedFiles;
+
+/// The name under which an owner's file of a URL is saved: its own, or another when that is taken. Claims
+/// it.
+pub(super) fn name(
+    catalog: &mut Catalog,
+    wanted: &str,
+    owner: u64,
+    url: u64,
+) -> Result<(u64, String, Row), Fault> {
+    let mut name = wanted.to_owned();
+    for salt in 0.. {
+        let path = names::hash(&name);
+        let mut row = catalog.row(path)?;
+        if row.as_ref().is_none_or(|r| !r.is_now) {
+            catalog.claim(path, owner, url)?;
+            row = catalog.row(path)?;
+        }
+        match row {
+            Some(row) if row.owner == owner && row.claimed == url => return Ok((path, name, row)),
+            _ => {
+                name = names::other(
+                    wanted,
+                    xxhash_rust::xxh3::xxh3_64_with_seed(&url.to_le_bytes(), owner ^ salt),
+                )
+            }
+        }
+    }
+    Err(Fault::permanent("name", "every name is taken"))
+}
+
+/// A source whose items claim the names of their files as they are read.
+pub struct Claiming {
+    inner: Arc<dyn Opener>,
+    files: Arc<WantedFiles>,
+    depot: Arc<Depot>,
+}
+
+impl Claiming {
+    /// Over a source.
+    pub fn new(inner: Arc<dyn Opener>, files: Arc<WantedFiles>, depot: Arc<Depot>) -> Self {
+        Claiming { inner, files, depot }
+    }
+}
+
+struct Reading {
+    inner: Box<dyn Source>,
+    files: Arc<WantedFiles>,
+    depot: Arc<Depot>,
+}
+
+#[async_trait]
+impl Source for Reading {
+    async fn next_page(&mut self, cx: &Cx<'_>) -> Result<Option<Page>, Fault> {
+        let page = self.inner.next_page(cx).await?;
+        let Some(page) = page else { return Ok(None) };
+        // Without a run (a trial) there is nothing to claim.
+        let Ok(open) = self.depot.get() else { return Ok(Some(page)) };
+        for new in &page.items {
+            let Ok(record) = &new.record else { continue };
+            let item = Item {
+                slice: SliceId(0),
+                seq: Seq(0),
+                key: new.key.clone(),
+                position: new.position,
+                record: record.clone(),
+            };
+            // What is wrong with a record is said when its turn comes.
+            let Ok(wanted) = self.files.of(&item) else { continue };
+            let mut catalog = lock(&open.catalog);
+            for file in &wanted {
+                name(&mut catalog, &file.name, file.owner(&item.key), file.url_hash())?;
+            }
+        }
+        Ok(Some(page))
+    }
+}
+
+#[async_trait]
+impl Opener for Claiming {
+    fn slices(&self) -> Vec<Slice> {
+        self.inner.slices()
+    }
+
+    async fn open(
+        &self,
+        slice: &Slice,
+        from: Option<&Cursor>,
+        cx: &Cx<'_>,
+    ) -> Result<Box<dyn Source>, Fault> {
+        let inner = self.inner.open(slice, from, cx).await?;
+        Ok(Box::new(Reading { inner, files: self.files.clone(), depot: self.depot.clone() }))
+    }
+
+    async fn fingerprint(&self, upto: &Cursor, cx: &Cx<'_>) -> Result<Fingerprint, Fault> {
+        self.inner.fingerprint(upto, cx).await
+    }
+
+    fn remembered(&self, cursor: &Cursor) -> Fingerprint {
+        self.inner.remembered(cursor)
+    }
+
+    fn rereading(&self) -> Rereading {
+        self.inner.rereading()
+    }
+
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn size_hint(&self) -> Option<u64> {
+        self.inner.size_hint()
+    }
+}

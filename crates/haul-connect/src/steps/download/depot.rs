@@ -1,0 +1,248 @@
+//! Where the files of a run go: what is prepared, what is there, and how done items get theirs.
+//!
+//! ```text
+//! DEST/.haul-part/RUN/NAME.SLICE-SEQ.part     while it arrives
+//! DEST/NAME                                   with the commit that makes its item done
+//! RUN DIRECTORY/out/files.db                  names and what was saved under them
+//! RUN DIRECTORY/out/receipts.jsonl.zst        a line for each file that was saved
+//! ```
+//!
+//! A commit makes all prepared files durable at once (one `syncfs`), gives them their names, makes the
+//! directories durable, and only then reaches the ledger.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use haul_core::finish::Finish;
+use haul_core::{Fault, Seq, SliceId};
+use tokio::sync::watch;
+
+use super::catalog::Catalog;
+use super::finishing::Finishing;
+use super::names::PART_DIR;
+use super::part::Complete;
+
+/// Items whose verified files wait for the rest of theirs; more are fetched again.
+const KEPT_ITEMS: usize = 4096;
+
+/// An item's place.
+pub(super) type Place = (SliceId, Seq);
+
+/// A verified file that waits for its commit.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) part: PathBuf,
+    /// Relative to the destination.
+    pub(super) name: String,
+    pub(super) path: u64,
+    pub(super) owner: u64,
+    pub(super) url: u64,
+    /// What its receipt says.
+    pub(super) shown_url: String,
+    pub(super) key: String,
+    pub(super) complete: Complete,
+    pub(super) checksum: String,
+    pub(super) ms: u64,
+}
+
+/// See the module.
+pub struct Depot {
+    to: PathBuf,
+    open: OnceLock<Open>,
+}
+
+pub(super) struct Open {
+    dest: PathBuf,
+    parts: PathBuf,
+    pub(super) catalog: Mutex<Catalog>,
+    prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
+    kept: Mutex<HashMap<Place, Vec<Prepared>>>,
+    /// Verified files by URL, until the catalog has them.
+    landed: Mutex<HashMap<u64, (PathBuf, String, Complete)>>,
+    /// URLs that are being fetched.
+    busy: Mutex<HashMap<u64, watch::Receiver<()>>>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Depot {
+    /// A destination; nothing is touched before [`Depot::open`].
+    pub fn new(to: PathBuf) -> Self {
+        Depot { to, open: OnceLock::new() }
+    }
+
+    /// Opens it for a run: `out` is a directory of the run, `pass` names this reading of the source.
+    ///
+    /// # Errors
+    /// Fatal when the destination cannot be made or written.
+    pub fn open(self: &Arc<Self>, run: &str, out: &Path, pass: u64) -> Result<Box<dyn Finish>, Fault> {
+        let parts = self.to.join(PART_DIR).join(run);
+        fs::create_dir_all(&parts).map_err(|e| unwritable(&self.to, &e))?;
+        let probe = parts.join(".probe");
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|e| unwritable(&self.to, &e))?;
+        let catalog = Catalog::open(&out.join("files.db"), pass)?;
+        let finishing = Finishing::new(self, out, &catalog)?;
+        let open = Open {
+            dest: self.to.clone(),
+            parts,
+            catalog: Mutex::new(catalog),
+            prepared: Mutex::default(),
+            kept: Mutex::default(),
+            landed: Mutex::default(),
+            busy: Mutex::default(),
+        };
+        if self.open.set(open).is_err() {
+            return Err(Fault::fatal("destination", "a destination is opened once"));
+        }
+        Ok(Box::new(finishing))
+    }
+
+    /// The destination.
+    pub fn to(&self) -> &Path {
+        &self.to
+    }
+
+    /// What is open.
+    pub(super) fn get(&self) -> Result<&Open, Fault> {
+        self.open.get().ok_or_else(|| Fault::permanent("destination", "files are saved by a run only"))
+    }
+
+    /// Removes everything unfinished: the run is at its end, and nothing of it is needed.
+    pub fn sweep(&self) {
+        let Some(open) = self.open.get() else { return };
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_dir_all(&open.parts);
+        let _ = fs::remove_dir(self.to.join(PART_DIR));
+    }
+}
+
+pub(super) fn unwritable(to: &Path, e: &io::Error) -> Fault {
+    let why = match e.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: make it writable, or choose another --to".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only: choose another --to".to_owned(),
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            "it is no directory: choose another --to".to_owned()
+        }
+        _ => e.to_string(),
+    };
+    Fault::fatal("destination", format!("{}: {why}", to.display()))
+}
+
+impl Open {
+    /// Where the part of a file is written.
+    pub(super) fn part(&self, name: &str, (slice, seq): Place) -> PathBuf {
+        let flat = name.replace('/', "%2F");
+        // The end of a name says most; a part with its note must not be too long a name.
+        let from =
+            (flat.len().saturating_sub(180)..flat.len()).find(|i| flat.is_char_boundary(*i)).unwrap_or(0);
+        self.parts.join(format!("{}.{slice}-{seq}.part", &flat[from..]))
+    }
+
+    /// Where a file stands in the end.
+    pub(super) fn target(&self, name: &str) -> PathBuf {
+        self.dest.join(name)
+    }
+
+    /// Verified files of an item that an earlier attempt left.
+    pub(super) fn take_kept(&self, place: Place) -> Vec<Prepared> {
+        lock(&self.kept).remove(&place).unwrap_or_default()
+    }
+
+    /// Keeps verified files of an item for its next attempt.
+    pub(super) fn keep(&self, place: Place, files: Vec<Prepared>) {
+        let mut kept = lock(&self.kept);
+        if files.is_empty() {
+            return;
+        }
+        if kept.len() >= KEPT_ITEMS {
+            drop(kept);
+            self.discard(&files);
+        } else {
+            kept.insert(place, files);
+        }
+    }
+
+    /// Removes verified files of an item that fails.
+    pub(super) fn discard(&self, files: &[Prepared]) {
+        let mut landed = lock(&self.landed);
+        for file in files {
+            if landed.get(&file.url).is_some_and(|(part, ..)| *part == file.part) {
+                landed.remove(&file.url);
+            }
+            // Unfinished files are swept at the end of the run in any case.
+            let _ = fs::remove_file(&file.part);
+        }
+    }
+
+    /// What was prepared for items, which leave here.
+    pub(super) fn take_prepared(&self, done: &[Place]) -> Vec<Prepared> {
+        let mut prepared = lock(&self.prepared);
+        done.iter().filter_map(|place| prepared.remove(place)).flatten().collect()
+    }
+
+    /// Files whose rows the catalog has by now.
+    pub(super) fn settled(&self, files: &[Prepared]) {
+        let mut landed = lock(&self.landed);
+        for file in files {
+            landed.remove(&file.url);
+        }
+    }
+
+    /// The files of an item are complete: its commit gives them their names.
+    pub(super) fn prepare(&self, place: Place, files: Vec<Prepared>) {
+        lock(&self.prepared).insert(place, files);
+    }
+
+    /// A file was verified: others with the same URL are copied from it.
+    pub(super) fn land(&self, file: &Prepared) {
+        lock(&self.landed).insert(file.url, (file.part.clone(), file.name.clone(), file.complete));
+    }
+
+    /// An open file with the content of a URL, if there is one, and what is known of it.
+    pub(super) fn twin(&self, url: u64) -> Result<Option<(File, Complete)>, Fault> {
+        if let Some((part, name, complete)) = lock(&self.landed).get(&url) {
+            // It may be getting its name just now.
+            let opened = File::open(part).or_else(|_| File::open(self.target(name)));
+            if let Ok(file) = opened {
+                return Ok(Some((file, *complete)));
+            }
+        }
+        let Some(saved) = lock(&self.catalog).of_url(url)? else { return Ok(None) };
+        let Ok(file) = File::open(self.target(&saved.name)) else { return Ok(None) };
+        let same =
+            file.metadata().is_ok_and(|m| m.len() == saved.bytes && super::part::mtime(&m) == saved.mtime);
+        let complete = Complete { bytes: saved.bytes, mtime: saved.mtime, crc: saved.crc };
+        Ok(same.then_some((file, complete)))
+    }
+
+    /// The right to fetch a URL; `Err`: somebody does, wait until that is over.
+    pub(super) fn begin(&self, url: u64) -> Result<Fetching<'_>, watch::Receiver<()>> {
+        let mut busy = lock(&self.busy);
+        if let Some(other) = busy.get(&url) {
+            return Err(other.clone());
+        }
+        let (over, watched) = watch::channel(());
+        busy.insert(url, watched);
+        Ok(Fetching { open: self, url, _over: over })
+    }
+}
+
+/// The right to fetch a URL; whoever waits for it goes on when this is dropped.
+pub(super) struct Fetching<'a> {
+    open: &'a Open,
+    url: u64,
+    _over: watch::Sender<()>,
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        lock(&self.open.busy).remove(&self.url);
+    }
+}

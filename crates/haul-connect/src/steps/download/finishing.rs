@@ -1,0 +1,166 @@
+//! The committer's side of a depot: prepared files of done items become durable, get their names, and
+//! leave a receipt.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use haul_core::finish::Finish;
+use haul_core::record::write_json_string;
+use haul_core::{Fault, Seq, SliceId};
+
+use super::catalog::{Catalog, Saved};
+use super::depot::{Depot, Open, Prepared, lock, unwritable};
+use super::part::disk_fault;
+
+/// Directories that are made durable one by one; more are done with one sync of the file system.
+const DIRECTORIES: usize = 8;
+/// The name of the receipts' length in the catalog.
+const RECEIPTS: &str = "receipts";
+/// Receipts are small and alike: a fast level does most of what a slow one does.
+const LEVEL: i32 = 3;
+
+/// See the module.
+pub(super) struct Finishing {
+    depot: Arc<Depot>,
+    receipts: File,
+    receipts_path: PathBuf,
+    /// Bytes of receipts that belong to what was committed.
+    len: u64,
+    root: File,
+    /// The run directory is on another file system: one sync does not reach both.
+    apart: bool,
+}
+
+impl Finishing {
+    /// For a depot that is being opened.
+    pub(super) fn new(depot: &Arc<Depot>, out: &Path, catalog: &Catalog) -> Result<Self, Fault> {
+        let path = out.join("receipts.jsonl.zst");
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let receipts = opened.map_err(|e| disk_fault(&path, &e))?;
+        // What came after the last commit is said again.
+        let len = catalog.log_len(RECEIPTS)?.min(receipts.metadata().map_or(0, |m| m.len()));
+        receipts.set_len(len).map_err(|e| disk_fault(&path, &e))?;
+        let root = File::open(depot.to()).map_err(|e| unwritable(depot.to(), &e))?;
+        let apart = device(&root) != device(&receipts);
+        Ok(Finishing { depot: depot.clone(), receipts, receipts_path: path, len, root, apart })
+    }
+
+    fn write_receipts(&mut self, files: &[Prepared]) -> Result<(), Fault> {
+        let mut lines = Vec::with_capacity(files.len() * 160);
+        for file in files {
+            receipt(file, &mut lines);
+        }
+        let frame = zstd::bulk::compress(&lines, LEVEL).map_err(|e| disk_fault(&self.receipts_path, &e))?;
+        self.receipts.write_all(&frame).map_err(|e| disk_fault(&self.receipts_path, &e))?;
+        self.len += frame.len() as u64;
+        Ok(())
+    }
+
+    fn write_rows(&self, open: &Open, files: &[Prepared]) -> Result<(), Fault> {
+        let mut catalog = lock(&open.catalog);
+        for file in files {
+            let saved = Saved {
+                name: file.name.clone(),
+                url: file.url,
+                bytes: file.complete.bytes,
+                mtime: file.complete.mtime,
+                crc: file.complete.crc,
+                checksum: file.checksum.clone(),
+            };
+            catalog.save(file.path, file.owner, &saved)?;
+        }
+        catalog.set_log_len(RECEIPTS, self.len)?;
+        catalog.commit()
+    }
+
+    /// Makes contents durable: those of all files at once.
+    fn sync(&self, files: &[Prepared]) -> Result<(), Fault> {
+        if self.apart {
+            self.receipts.sync_data().map_err(|e| disk_fault(&self.receipts_path, &e))?;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let _ = files;
+            rustix::fs::syncfs(&self.root).map_err(|e| disk_fault(self.depot.to(), &e.into()))
+        }
+        #[cfg(not(target_os = "linux"))]
+        files.iter().try_for_each(|file| {
+            File::open(&file.part).and_then(|f| f.sync_all()).map_err(|e| disk_fault(&file.part, &e))
+        })
+    }
+
+    /// Gives files their names and makes the directories durable.
+    fn rename(&self, open: &Open, files: &[Prepared]) -> Result<(), Fault> {
+        let mut directories = BTreeSet::new();
+        for file in files {
+            let target = open.target(&file.name);
+            let moved = match fs::rename(&file.part, &target) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    let dir = target.parent().unwrap_or(self.depot.to());
+                    directories
+                        .extend(dir.ancestors().take_while(|d| *d != self.depot.to()).map(Path::to_owned));
+                    fs::create_dir_all(dir).and_then(|()| fs::rename(&file.part, &target))
+                }
+                moved => moved,
+            };
+            moved.map_err(|e| disk_fault(&target, &e))?;
+            directories.extend(target.parent().map(Path::to_owned));
+        }
+        if directories.len() > DIRECTORIES {
+            return self.sync(&[]);
+        }
+        directories
+            .iter()
+            .try_for_each(|dir| File::open(dir).and_then(|d| d.sync_all()).map_err(|e| disk_fault(dir, &e)))
+    }
+}
+
+impl Finish for Finishing {
+    fn finish(&mut self, done: &[(SliceId, Seq)]) -> Result<(), Fault> {
+        let depot = self.depot.clone();
+        let open = depot.get()?;
+        let files = open.take_prepared(done);
+        if files.is_empty() {
+            // What was claimed must not lag behind the cursor.
+            return lock(&open.catalog).commit();
+        }
+        self.write_receipts(&files)?;
+        self.write_rows(open, &files)?;
+        self.sync(&files)?;
+        self.rename(open, &files)?;
+        open.settled(&files);
+        Ok(())
+    }
+}
+
+/// One line: key, url, path, bytes, checksum, milliseconds.
+fn receipt(file: &Prepared, out: &mut Vec<u8>) {
+    let mut member = |name: &str, text: &str| {
+        out.extend_from_slice(name.as_bytes());
+        write_json_string(text, out);
+    };
+    member("{\"key\":", &file.key);
+    member(",\"url\":", &file.shown_url);
+    member(",\"path\":", &file.name);
+    let checksum = match file.checksum.as_str() {
+        "" => format!("crc32c:{:08x}", file.complete.crc),
+        said => said.to_owned(),
+    };
+    member(",\"checksum\":", &checksum);
+    out.extend_from_slice(format!(",\"bytes\":{},\"ms\":{}}}\n", file.complete.bytes, file.ms).as_bytes());
+}
+
+fn device(file: &File) -> u64 {
+    #[cfg(unix)]
+    {
+        file.metadata().map_or(0, |m| std::os::unix::fs::MetadataExt::dev(&m))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        0
+    }
+}

@@ -1,0 +1,220 @@
+//! What a file is, from its first bytes, and whether that is what it should be.
+//!
+//! `infer` knows the magic numbers; rules of our own come first for what it does not know: `ftyp` brands
+//! of any age, Parquet, and the pages that services send instead of files (HTML, XML, JSON).
+
+/// Bytes looked at; more are not needed for any type.
+pub(super) const LOOKED_AT: usize = 512;
+
+/// What first bytes say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    /// A type, by its usual extension.
+    Type(&'static str),
+    /// Text of one of the kinds that error pages have: `html`, `xml`, `json`.
+    Page(&'static str),
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// What a mismatch is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mismatch {
+    /// A page instead of a file: the service may be better next time.
+    Page(&'static str),
+    /// Another type.
+    Type(&'static str),
+    /// Not the type that was expected; what it is nobody knows.
+    Unknown,
+}
+
+/// Extensions that are other names of a type.
+const SAME: &[(&str, &str)] = &[
+    ("jpeg", "jpg"),
+    ("jpe", "jpg"),
+    ("htm", "html"),
+    ("xhtml", "html"),
+    ("tiff", "tif"),
+    ("m4v", "mp4"),
+    ("mov", "mp4"),
+    ("qt", "mp4"),
+    ("3gp", "mp4"),
+    ("3g2", "mp4"),
+    ("m4a", "mp4"),
+    ("m4b", "mp4"),
+    ("f4v", "mp4"),
+    ("heif", "heic"),
+    ("tgz", "gz"),
+    ("tbz2", "bz2"),
+    ("txz", "xz"),
+    ("oga", "ogg"),
+    ("ogv", "ogg"),
+    ("opus", "ogg"),
+    ("mid", "midi"),
+    ("aif", "aiff"),
+    ("mpeg", "mpg"),
+    ("geojson", "json"),
+    ("svg", "xml"),
+    ("rss", "xml"),
+    ("atom", "xml"),
+    ("webm", "mkv"),
+];
+
+/// Types that are zip archives with something particular in them.
+const ZIPPED: &[&str] =
+    &["zip", "docx", "xlsx", "pptx", "odt", "ods", "odp", "epub", "jar", "apk", "war", "kmz", "usdz", "whl"];
+
+/// Types that are text: anything but a page or a known binary type will do.
+const TEXT: &[&str] =
+    &["txt", "csv", "tsv", "md", "log", "jsonl", "ndjson", "yaml", "yml", "toml", "srt", "vtt"];
+
+/// One name for all names of a type.
+fn canonical(ext: &str) -> &str {
+    let found = SAME.iter().find(|(name, _)| *name == ext);
+    found.map_or(if ZIPPED.contains(&ext) { "zip" } else { ext }, |(_, one)| one)
+}
+
+/// Looks at the first bytes of a file; `head` holds [`LOOKED_AT`] of them, or all.
+pub(super) fn look(head: &[u8]) -> Found {
+    if head.get(4..8) == Some(b"ftyp") {
+        return Found::Type(match head.get(8..12) {
+            Some(b"avif" | b"avis") => "avif",
+            Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") => "heic",
+            Some(b"crx ") => "cr3",
+            _ => "mp4",
+        });
+    }
+    if head.starts_with(b"PAR1") {
+        return Found::Type("parquet");
+    }
+    if let Some(page) = page(head) {
+        return Found::Page(page);
+    }
+    infer::get(head).map_or(Found::Unknown, |t| Found::Type(t.extension()))
+}
+
+/// The kind of page that text begins like.
+fn page(head: &[u8]) -> Option<&'static str> {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    match text {
+        [b'{', rest @ ..] => {
+            let next = rest.trim_ascii_start().first();
+            matches!(next, Some(b'"' | b'}')).then_some("json")
+        }
+        [b'[', rest @ ..] => {
+            let next = rest.trim_ascii_start().first();
+            matches!(next, Some(b'{' | b'[' | b']' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n'))
+                .then_some("json")
+        }
+        [b'<', rest @ ..] => {
+            let lower = rest[..rest.len().min(256)].to_ascii_lowercase();
+            let is = |word: &[u8]| lower.starts_with(word);
+            let html = [
+                &b"!doctype html"[..],
+                b"html",
+                b"head",
+                b"body",
+                b"title",
+                b"script",
+                b"meta",
+                b"h1",
+                b"p>",
+            ];
+            if html.iter().any(|w| is(w)) {
+                return Some("html");
+            }
+            let within = |word: &[u8]| lower.windows(word.len()).any(|w| w == word);
+            let xml = is(b"?xml")
+                || is(b"!--")
+                || is(b"!doctype")
+                || lower.first().is_some_and(u8::is_ascii_alphabetic);
+            match (xml, within(b"<html")) {
+                (true, true) => Some("html"),
+                (true, false) => Some("xml"),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether a file is what its extension (in lower case, empty for none) says. An extension that
+/// nobody knows is only held against being a page.
+pub(super) fn check(expected: &str, found: Found) -> Result<(), Mismatch> {
+    if expected.is_empty() {
+        return Ok(());
+    }
+    let wanted = canonical(expected);
+    match found {
+        Found::Page(page) if wanted == page => Ok(()),
+        // JSON in a file of text is text.
+        Found::Page("json") if TEXT.contains(&wanted) => Ok(()),
+        Found::Page(page) => Err(Mismatch::Page(page)),
+        Found::Type(found) if canonical(found) == wanted => Ok(()),
+        Found::Type(found) if TEXT.contains(&wanted) || is_known(wanted) => Err(Mismatch::Type(found)),
+        Found::Unknown if is_known(wanted) && !matches!(wanted, "json" | "xml" | "html") => {
+            Err(Mismatch::Unknown)
+        }
+        Found::Type(_) | Found::Unknown => Ok(()),
+    }
+}
+
+/// True for types whose files are recognised.
+pub(super) fn is_known(ext: &str) -> bool {
+    let ext = canonical(ext);
+    matches!(ext, "mp4" | "parquet" | "html" | "xml" | "json" | "zip" | "mkv") || ALWAYS.contains(&ext)
+}
+
+/// Types that always begin with their magic number: not finding it is a mismatch.
+const ALWAYS: &[&str] = &[
+    "jpg", "png", "gif", "webp", "avif", "heic", "bmp", "tif", "jxl", "psd", "mkv", "avi", "flv", "mp3",
+    "ogg", "flac", "wav", "pdf", "gz", "bz2", "xz", "zst", "7z", "rar", "woff", "woff2", "ttf", "otf",
+    "sqlite", "wasm",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_files() {
+        for (head, found) in [
+            (&b" \n<!DOCTYPE HTML><html>"[..], Found::Page("html")),
+            (b"<html lang=\"en\">", Found::Page("html")),
+            (b"\xef\xbb\xbf<?xml version=\"1.0\"?><Error><Code>", Found::Page("xml")),
+            (b"<?xml version=\"1.0\"?><!DOCTYPE x><html xmlns", Found::Page("html")),
+            (b"<Error><Code>NoSuchKey", Found::Page("xml")),
+            (b"{\"error\": \"x\"}", Found::Page("json")),
+            (b"[{\"a\"", Found::Page("json")),
+            (b"{not json", Found::Unknown),
+            (b"\x00\x00\x00\x18ftypdash\x00", Found::Type("mp4")),
+            (b"\x00\x00\x00\x18ftypzzzz\x00", Found::Type("mp4")),
+            (b"\x00\x00\x00\x1cftypavif", Found::Type("avif")),
+            (b"PAR1\x15\x04", Found::Type("parquet")),
+            (b"\x89PNG\r\n\x1a\n", Found::Type("png")),
+            (b"", Found::Unknown),
+        ] {
+            assert_eq!(look(head), found, "{:?}", String::from_utf8_lossy(head));
+        }
+    }
+
+    #[test]
+    fn what_is_expected_decides() {
+        let png = Found::Type("png");
+        assert_eq!(check("png", png), Ok(()));
+        assert_eq!(check("jpeg", Found::Type("jpg")), Ok(()));
+        assert_eq!(check("mov", Found::Type("mp4")), Ok(()));
+        assert_eq!(check("docx", Found::Type("zip")), Ok(()));
+        assert_eq!(check("mp4", png), Err(Mismatch::Type("png")));
+        assert_eq!(check("mp4", Found::Page("html")), Err(Mismatch::Page("html")));
+        assert_eq!(check("mp4", Found::Unknown), Err(Mismatch::Unknown));
+        assert_eq!(check("", Found::Page("html")), Ok(()));
+        assert_eq!(check("dat", Found::Page("html")), Err(Mismatch::Page("html")));
+        assert_eq!(check("dat", png), Ok(()));
+        assert_eq!(check("html", Found::Page("html")), Ok(()));
+        assert_eq!(check("json", Found::Unknown), Ok(()), "a number alone is JSON as well");
+        assert_eq!(check("csv", png), Err(Mismatch::Type("png")));
+        assert_eq!(check("csv", Found::Unknown), Ok(()));
+        assert_eq!(check("txt", Found::Page("json")), Ok(()));
+    }
+}

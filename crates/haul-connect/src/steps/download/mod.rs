@@ -1,0 +1,393 @@
+//! `download`: the files that a record names, verified and saved together. An item is done when all of
+//! them are; one that fails leaves nothing in the destination.
+
+mod catalog;
+mod claims;
+mod depot;
+mod digest;
+mod finishing;
+mod home;
+mod kind;
+mod names;
+mod part;
+mod wanted;
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use haul_core::step::{Applied, Effect, Step};
+use haul_core::{Cx, Fault, FaultClass, Item};
+
+pub use claims::Claiming;
+pub use depot::Depot;
+pub use digest::Checksum;
+pub use home::Home;
+pub use wanted::{WantedError, WantedFiles};
+
+use crate::http::fetch::Fetched;
+use crate::http::redact::redact;
+use crate::http::reply::{bounded, origin_of};
+use crate::http::{BodyUse, Call, Client, HeaderLines, Meaning, Method, RequestHeaders, StatusRules, Url};
+use depot::{Open, Prepared, lock};
+use digest::Digests;
+use home::Homes;
+use part::{Complete, Expected, Part, check_type, disk_fault};
+use wanted::Wanted;
+
+/// What a download step is made of.
+pub struct DownloadSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Which files, and what they are called.
+    pub files: Arc<WantedFiles>,
+    /// Where they go.
+    pub depot: Arc<Depot>,
+    /// The connections of the run.
+    pub client: Arc<Client>,
+    /// Services whose headers and secrets go along to them.
+    pub homes: Vec<Home>,
+    /// What statuses mean.
+    pub rules: StatusRules,
+    /// Headers of this step.
+    pub headers: HeaderLines,
+    /// Time to the head of a reply.
+    pub timeout: Duration,
+    /// Replace files that are there and not known.
+    pub overwrite: bool,
+    /// Bytes of the disk that stay free.
+    pub keep_free: u64,
+}
+
+/// A download.
+pub struct Download {
+    spec: DownloadSpec,
+    homes: Homes,
+}
+
+/// What became of one file.
+enum Got {
+    /// It is there already; true: since this reading of the source.
+    There(bool),
+    /// It is verified.
+    Prepared(Box<Prepared>),
+    /// A status says that it is not needed.
+    Absent,
+    /// A status says that the item is not needed.
+    Skip(u16),
+}
+
+/// A file with its name and place.
+struct Target<'a> {
+    wanted: &'a Wanted,
+    url: &'a Url,
+    url_hash: u64,
+    name: String,
+}
+
+impl Download {
+    /// A step.
+    pub fn new(mut spec: DownloadSpec) -> Self {
+        let homes = Homes::new(std::mem::take(&mut spec.homes), &spec.headers);
+        Download { spec, homes }
+    }
+
+    async fn all(&self, item: &Item, wanted: &[Wanted], cx: &Cx<'_>) -> Result<Applied, Fault> {
+        let open = self.spec.depot.get()?;
+        let place = (item.slice, item.seq);
+        let mut kept = open.take_kept(place);
+        let mut ready = Vec::with_capacity(wanted.len());
+        let (mut there, mut earlier) = (0, 0);
+        for wanted in wanted {
+            match self.one(item, wanted, &mut kept, open, cx).await {
+                Ok(Got::There(now)) => {
+                    there += 1;
+                    earlier += usize::from(!now);
+                }
+                Ok(Got::Prepared(file)) => ready.push(*file),
+                Ok(Got::Absent) => {}
+                Ok(Got::Skip(status)) => {
+                    ready.append(&mut kept);
+                    open.discard(&ready);
+                    return Ok(Applied::skip(format!("{}: {status}", self.spec.name)));
+                }
+                Err(fault) => {
+                    ready.append(&mut kept);
+                    match fault.class() {
+                        FaultClass::Transient | FaultClass::Throttled => open.keep(place, ready),
+                        FaultClass::Permanent | FaultClass::Fatal => open.discard(&ready),
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        open.discard(&kept);
+        if !ready.is_empty() {
+            open.prepare(place, ready);
+            return Ok(Applied::next());
+        }
+        Ok(if there > 0 && earlier == there { Applied::skip("there already") } else { Applied::next() })
+    }
+
+    async fn one(
+        &self,
+        item: &Item,
+        wanted: &Wanted,
+        kept: &mut Vec<Prepared>,
+        open: &Open,
+        cx: &Cx<'_>,
+    ) -> Result<Got, Fault> {
+        let url = Url::parse(&wanted.url).map_err(|e| Fault::permanent("url", bounded(e.to_string())))?;
+        let (url_hash, owner) = (wanted.url_hash(), wanted.owner(&item.key));
+        let (path, name, row) = claims::name(&mut lock(&open.catalog), &wanted.name, owner, url_hash)?;
+        let target = Target { wanted, url: &url, url_hash, name };
+        let checksum = wanted.checksum.as_ref().map(Checksum::text).unwrap_or_default();
+        if let Some(saved) = row.saved.as_ref().filter(|s| s.url == url_hash && s.checksum == checksum)
+            && self.is_there(open, saved)?
+        {
+            return Ok(Got::There(row.saved_now));
+        }
+        if let Some(at) = kept.iter().position(|k| k.url == url_hash && k.name == target.name) {
+            return Ok(Got::Prepared(Box::new(kept.swap_remove(at))));
+        }
+        let began = Instant::now();
+        let (complete, part) = match self.fetch_or_copy(item, &target, open, cx).await? {
+            Ok(found) => found,
+            Err(Got::Absent) => return Ok(Got::Absent),
+            Err(other) => return Ok(other),
+        };
+        let prepared = Prepared {
+            part,
+            name: target.name.clone(),
+            path,
+            owner,
+            url: url_hash,
+            shown_url: redact(url.as_str()).into_owned(),
+            key: item.key.to_string(),
+            complete,
+            checksum,
+            ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        if row.saved.is_none() {
+            self.check_foreign(open, &prepared)?;
+        }
+        open.land(&prepared);
+        Ok(Got::Prepared(Box::new(prepared)))
+    }
+
+    /// True when a file stands as it was saved. One that was only touched is read once.
+    fn is_there(&self, open: &Open, saved: &catalog::Saved) -> Result<bool, Fault> {
+        let path = open.target(&saved.name);
+        let Ok(meta) = std::fs::metadata(&path) else { return Ok(false) };
+        if !meta.is_file() || meta.len() != saved.bytes {
+            return Ok(false);
+        }
+        Ok(part::mtime(&meta) == saved.mtime || crc_of(&path).is_ok_and(|crc| crc == saved.crc))
+    }
+
+    /// A file of the same name that this run knows nothing of is not replaced, unless it is the same.
+    fn check_foreign(&self, open: &Open, file: &Prepared) -> Result<(), Fault> {
+        let path = open.target(&file.name);
+        let Ok(meta) = std::fs::symlink_metadata(&path) else { return Ok(()) };
+        let same = meta.is_file()
+            && meta.len() == file.complete.bytes
+            && crc_of(&path).is_ok_and(|crc| crc == file.complete.crc);
+        if same || self.spec.overwrite && !meta.is_dir() {
+            return Ok(());
+        }
+        open.discard(std::slice::from_ref(file));
+        let message =
+            format!("\"{}\" is there and differs: move it away, or say --overwrite", path.display());
+        Err(Fault::permanent("exists", bounded(message)))
+    }
+
+    /// The content of a URL: that of a file with the same URL, or fetched. `Ok(Err)`: there is none.
+    async fn fetch_or_copy(
+        &self,
+        item: &Item,
+        target: &Target<'_>,
+        open: &Open,
+        cx: &Cx<'_>,
+    ) -> Result<Result<(Complete, std::path::PathBuf), Got>, Fault> {
+        let path = open.part(&target.name, (item.slice, item.seq));
+        let _fetching = loop {
+            if let Some((mut file, complete)) = open.twin(target.url_hash)?
+                && target.wanted.checksum.is_none()
+            {
+                let copied = copy(&mut file, &path, &complete, target)?;
+                return Ok(Ok((copied, path)));
+            }
+            match open.begin(target.url_hash) {
+                Ok(fetching) => break fetching,
+                Err(mut over) => {
+                    // An error is what is waited for: the other one is done.
+                    let _ = over.changed().await;
+                }
+            }
+        };
+        let expected = Expected {
+            ext: &target.wanted.ext,
+            checksum: target.wanted.checksum.as_ref(),
+            url: target.url_hash,
+            keep_free: self.spec.keep_free,
+        };
+        let mut part = Part::open(path.clone(), &expected)?;
+        if !part.is_whole() {
+            match self.fetch(&mut part, target, cx).await {
+                Ok(None) => {}
+                Ok(Some(got)) => {
+                    part.discard();
+                    return Ok(Err(got));
+                }
+                Err(fault) => {
+                    let goes_on = matches!(fault.class(), FaultClass::Transient | FaultClass::Throttled);
+                    if !(goes_on && part.is_worth_keeping() || fault.code() == "disk_full") {
+                        part.discard();
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        part.finish(target.url).map(|complete| Ok((complete, path)))
+    }
+
+    /// Fetches what is missing of a part; `Some`: a status says otherwise.
+    async fn fetch(
+        &self,
+        part: &mut Part<'_>,
+        target: &Target<'_>,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Got>, Fault> {
+        let url = target.url;
+        for again in [false, true] {
+            let at_home = self.homes.of(url);
+            let secret = at_home.lines().await?;
+            let mut own = HeaderLines::new();
+            own.push_all(at_home.standard());
+            if part.len > 0
+                && let Some(validator) = &part.validator
+            {
+                let push = |own: &mut HeaderLines| {
+                    own.push("Range", &format!("bytes={}-", part.len))?;
+                    own.push("If-Range", validator)
+                };
+                push(&mut own).map_err(|e| Fault::permanent("header", e.to_string()))?;
+            }
+            let call = Call {
+                method: Method::Get,
+                url,
+                headers: RequestHeaders {
+                    own: &own,
+                    idempotency: None,
+                    configured: at_home.configured(),
+                    secret: &secret,
+                },
+                body: None,
+                body_use: BodyUse::Keep,
+                timeout: self.spec.timeout,
+            };
+            let lane = cx.lanes.lane(&url.origin(at_home.credential()));
+            let reply = match self.spec.client.fetch(&call, lane, &self.spec.rules, cx, part).await? {
+                Fetched::Whole => return Ok(None),
+                Fetched::Reply(reply) => reply,
+            };
+            if reply.status == 416 && part.len > 0 && !again {
+                // The file is another one, and shorter.
+                part.restart()?;
+                continue;
+            }
+            if matches!(reply.status, 401 | 403) {
+                at_home.refused();
+            }
+            return match self.spec.rules.meaning(reply.status) {
+                Meaning::Skip => Ok(Some(Got::Skip(reply.status))),
+                Meaning::Done | Meaning::Null => Ok(Some(Got::Absent)),
+                Meaning::Success => {
+                    Err(Fault::transient("range", bounded(format!("{url}: {}", reply.status))))
+                }
+                Meaning::Fault(class) => {
+                    let fault = reply.status_fault(class, &call, &self.spec.rules);
+                    Err(if fault.origin().is_none() { fault.with_origin(origin_of(url)) } else { fault })
+                }
+            };
+        }
+        Err(Fault::transient("range", bounded(format!("{url}: it refuses the part it is asked for"))))
+    }
+}
+
+/// CRC-32C of a file.
+pub(crate) fn crc_of(path: &std::path::Path) -> std::io::Result<u32> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut crc, mut buffer) = (0, vec![0; 256 * 1024]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(crc),
+            Ok(n) => crc = crc32c::crc32c_append(crc, &buffer[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Copies a verified file, which may be expected to be of another type here.
+fn copy(
+    from: &mut std::fs::File,
+    to: &std::path::Path,
+    complete: &Complete,
+    target: &Target<'_>,
+) -> Result<Complete, Fault> {
+    let broken = |e: std::io::Error| disk_fault(to, &e);
+    let mut out = std::fs::File::create(to).map_err(broken)?;
+    let mut digests = Digests::new(None);
+    let (mut buffer, mut len) = (vec![0; 128 * 1024], 0);
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(broken(e)),
+        };
+        if len == 0
+            && let Err(fault) = check_type(&buffer[..n], &target.wanted.ext, target.url)
+        {
+            // What was created is empty, and in nobody's way if it cannot be removed.
+            let _ = std::fs::remove_file(to);
+            return Err(fault);
+        }
+        if n == 0 {
+            break;
+        }
+        out.write_all(&buffer[..n]).map_err(broken)?;
+        digests.update(&buffer[..n]);
+        len += n as u64;
+    }
+    let crc = digests.finish().unwrap_or_default();
+    if (crc, len) != (complete.crc, complete.bytes) {
+        return Err(Fault::transient("copy", "a file changed while it was copied"));
+    }
+    let meta = out.metadata().map_err(broken)?;
+    Ok(Complete { bytes: len, mtime: part::mtime(&meta), crc })
+}
+
+#[async_trait]
+impl Step for Download {
+    fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::IdempotentWrite
+    }
+
+    fn reads(&self) -> Option<&[Arc<str>]> {
+        None
+    }
+
+    async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
+        let wanted = self.spec.files.of(item)?;
+        if wanted.is_empty() {
+            return Ok(Applied::skip("no files"));
+        }
+        self.all(item, &wanted, cx).await
+    }
+}
