@@ -354,6 +354,13 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// True when the disk is full: nothing is lost, and the same command goes on once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, LedgerError::Full { .. })
+    }
+}
+
 /// The durable record of a run. One thread owns it.
 pub trait Ledger: Send {
     /// Reads the state, raises the fence, turns intents into `in doubt`.

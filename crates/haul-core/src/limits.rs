@@ -54,6 +54,11 @@ pub const BATCH_BYTES: usize = MIB;
 pub const BATCH_LINGER: Duration = Duration::from_secs(60);
 /// Results kept by lookups with `cache` take at most this part of `--memory`: a quarter.
 pub const CACHE_SHARE: u64 = 4;
+/// `run.log` of a run; when it is longer it becomes `run.log.1`, and the one before that is dropped. A line
+/// a minute fills it in three weeks.
+pub const LOG_BYTES: u64 = 4 << 20;
+/// Rejected items that a look at a run shows: the first five, and the latest.
+pub const REJECTS_SHOWN: usize = 8;
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

@@ -20,7 +20,7 @@ use crate::queue::Queue;
 use crate::reader::Read;
 use crate::retries::Retries;
 use crate::staff::Staff;
-use crate::view::{Asked, Stop, View};
+use crate::view::{Asked, RejectView, Stop, View};
 use crate::worker::Shop;
 
 mod admit;
@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) failed: Option<Fault>,
     /// Items that had failed, were rejected or in doubt before this process began.
     pub(crate) open_before: u64,
+    /// Items rejected so far in the whole run.
+    pub(crate) rejected: u64,
     /// More failed than may.
     pub(crate) too_many: Option<Why>,
     /// An item is new in this process.
@@ -272,6 +274,7 @@ impl Driver {
             keys_from: Seq(keys_from),
             bytes: page.bytes,
         };
+        self.show_rejected(slice, from, &items);
         match self.settle_whole(read, from, &items) {
             None => {}
             Some(read) => {
@@ -289,6 +292,29 @@ impl Driver {
         None
     }
 
+    /// Puts bad input that was not read before into the view.
+    fn show_rejected(&mut self, slice: SliceId, from: u64, items: &[NewItem]) {
+        let behind = self.behind.get(&slice);
+        for (item, seq) in items.iter().zip((from..).map(Seq)) {
+            let Err(invalid) = &item.record else { continue };
+            if behind.is_some_and(|b| b.contains(seq)) {
+                continue;
+            }
+            self.state.rejected += 1;
+            let message = self.place_of(item, &invalid.reason);
+            let shown = &mut self.view.lock().rejects;
+            if shown.len() == limits::REJECTS_SHOWN {
+                // The first ones show best what is wrong with a whole file.
+                shown.remove(limits::REJECTS_SHOWN / 2);
+            }
+            shown.push(RejectView { message, count: self.state.rejected });
+        }
+    }
+
+    fn place_of(&self, item: &NewItem, reason: &str) -> String {
+        format!("{}:{}: {reason}", self.source_name, item.position.line)
+    }
+
     /// How many of `len` items may still be read, when `--limit` is reached within or just after them.
     fn cut_at_limit(&self, slice: SliceId, from: u64, len: usize) -> Option<usize> {
         let limit = self.shop.policy.limit?;
@@ -303,7 +329,7 @@ impl Driver {
         }
         items.iter().find_map(|item| {
             let reason = &item.record.as_ref().err()?.reason;
-            Some(Why::Invalid { message: format!("{}:{}: {reason}", self.source_name, item.position.line) })
+            Some(Why::Invalid { message: self.place_of(item, reason) })
         })
     }
 }

@@ -76,7 +76,7 @@ impl EngineError {
     /// True when the disk is full: the run stopped before its end and can be resumed.
     pub fn is_disk_full(&self) -> bool {
         match self {
-            EngineError::Ledger(LedgerError::Full { .. }) => true,
+            EngineError::Ledger(e) => e.is_disk_full(),
             EngineError::Fault(f) => f.code() == "disk_full",
             _ => false,
         }

@@ -185,6 +185,7 @@ impl Running {
         let state = State {
             parked: recovered.slices.iter().map(|s| s.counts.waiting).sum(),
             next_due: recovered.next_due,
+            rejected: recovered.slices.iter().map(|s| s.counts.rejected).sum(),
             open_before: recovered
                 .slices
                 .iter()

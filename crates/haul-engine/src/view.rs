@@ -161,6 +161,8 @@ pub struct Snapshot {
     pub lanes: Vec<LaneView>,
     /// Since when a person has it paused.
     pub paused_since: Option<UnixMs>,
+    /// Bad input since this process began: the first few items, and the latest.
+    pub rejects: Vec<RejectView>,
     /// Reasons why nothing moves: `videos:8001 refuses connections since 02:14; probe every 30 s`.
     pub waiting_for: Vec<String>,
     /// Bytes held now by the budget, and the most ever held.
@@ -171,6 +173,16 @@ pub struct Snapshot {
     pub commits: u64,
     /// By aggregate: the values that lead, roughly, with their counts.
     pub leading: Leading,
+}
+
+/// An item that was rejected.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectView {
+    /// `pairs.csv:1042: user_id "abc" is not an integer`.
+    pub message: String,
+    /// How many were rejected so far in the whole run, this one included.
+    pub count: u64,
 }
 
 /// One step's traffic.

@@ -6,6 +6,10 @@ use clap::{CommandFactory, Parser};
 use crate::verbs::Verb;
 use crate::{exit, output};
 
+/// The one sentence of the manual page.
+const ABOUT: &str = "Do one thing to millions of items, against services you do not control: as fast as they allow, \
+                     in constant memory, losing nothing and repeating nothing";
+
 /// Shown by `haul` alone, `haul help` and `haul --help`.
 const OVERVIEW: &str = "\
 Do one thing to millions of items, against services you do not control:
@@ -13,6 +17,7 @@ as fast as they allow, in constant memory, losing nothing and repeating nothing.
 
   haul get contents.json --url mp4=.download_urls.mp4 --url png=.download_urls.png --to content
   haul enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}' \\
+                        --lookup video='http://localhost:8001/videos/{video_id}' \\
                         --post http://localhost:8002/index
   haul crawl https://api.example/items --items .data --page page --count .kind:10
   haul run jobs/enrich.toml --set service.users.url=https://users.example
@@ -42,6 +47,9 @@ After    errors   show what failed, was rejected or is in doubt, by kind
          gc       delete old runs that nobody needs
 Else     demo     see a run that is killed half-way lose nothing
          lab      play services to develop against, with faults; make inputs
+         schema   print the JSON Schema of job files, for editors
+         completions  print what a shell needs to complete verbs and flags
+         man      print or write manual pages
 
 `haul VERB --help` shows the flags of a verb. Data goes to stdout, all else to stderr.
 Exit status: 0 done, 1 could not start, 2 bad input, 3 finished with failures,
@@ -49,10 +57,15 @@ Exit status: 0 done, 1 could not start, 2 bad input, 3 finished with failures,
 ";
 
 #[derive(Parser, Debug)]
-#[command(name = "haul", version, override_help = OVERVIEW, disable_help_subcommand = true)]
+#[command(name = "haul", version, about = ABOUT, override_help = OVERVIEW, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
+}
+
+/// All verbs and flags, as [`parse`] knows them.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the command line. `Err` is the exit status when there is nothing left to do: help was shown,

@@ -1,5 +1,6 @@
 //! Groups of flags that mean the same in every verb.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use haul_core::job::{
 };
 use haul_engine::rundir::RunDir;
 
+use crate::log::LogFormat;
 use crate::runs;
 
 /// What is read.
@@ -139,6 +141,10 @@ pub struct RunFlags {
     /// Keep standard input in the run directory, so that it need not be fed again
     #[arg(long)]
     pub spool: bool,
+    /// Serve the run's figures for Prometheus at http://127.0.0.1:PORT/metrics; an address like
+    /// 0.0.0.0:9464 is for other machines
+    #[arg(long, value_name = "PORT|ADDR", value_parser = crate::metrics::parse_address)]
+    pub metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub background: BackgroundFlags,
     #[command(flatten)]
@@ -178,6 +184,9 @@ pub struct ShowFlags {
     /// JSON instead of text: on stdout for what is asked for, JSON Lines on stderr for progress
     #[arg(long)]
     pub json: bool,
+    /// How run.log is written, and standard error where it is no terminal
+    #[arg(long, value_name = "text|json", default_value = "text", hide_default_value = true)]
+    pub log_format: LogFormat,
     /// No progress and no summary; errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

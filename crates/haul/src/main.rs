@@ -10,7 +10,9 @@ mod exit;
 mod flags;
 mod format;
 mod jobfile;
+mod log;
 mod lower;
+mod metrics;
 mod output;
 mod progress;
 mod results;
@@ -19,6 +21,7 @@ mod signals;
 mod standing;
 mod summary;
 mod trial;
+mod typed;
 mod verbs;
 
 use std::process::ExitCode;

@@ -1,13 +1,7 @@
 //! The only place that writes to standard output and standard error. Data goes to the first, all
 //! else to the second. A reader that went away ends a view quietly and never harms a run.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
-use std::sync::OnceLock;
-
-/// Where [`tell`] writes once the terminal has gone away.
-static LOG: OnceLock<File> = OnceLock::new();
 
 /// Writes data to standard output. `false`: nobody reads it any more.
 pub fn data(bytes: &[u8]) -> bool {
@@ -29,17 +23,7 @@ pub fn tell(text: &str) {
     all.push_str(text.trim_end_matches('\n'));
     all.push('\n');
     // One write, so that lines of two processes do not mix. There is nowhere to report a failure to.
-    let _ = match LOG.get() {
-        Some(mut log) => log.write_all(all.as_bytes()),
-        None => io::stderr().lock().write_all(all.as_bytes()),
-    };
-}
-
-/// From now on [`tell`] writes to this file; if it cannot be opened, to standard error as before.
-pub fn tell_into(path: &Path) {
-    if let Ok(file) = OpenOptions::new().append(true).create(true).open(path) {
-        let _ = LOG.set(file);
-    }
+    let _ = io::stderr().lock().write_all(all.as_bytes());
 }
 
 /// Tells a person that something is wrong: `haul: …`.

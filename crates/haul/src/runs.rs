@@ -57,6 +57,7 @@ pub fn status_of(e: &RunDirError) -> u8 {
         | RunDirError::OtherIdentity { .. }
         | RunDirError::NotFound { .. }
         | RunDirError::Ambiguous { .. } => exit::USAGE,
+        e if e.is_disk_full() => exit::STOPPED,
         // The command is right, and the world is not.
         _ => exit::NO_START,
     }

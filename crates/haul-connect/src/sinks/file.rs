@@ -260,12 +260,7 @@ impl AppendFile {
             let name = self.path.display();
             match e.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    Fault::fatal(
-                        "disk_full",
-                        format!(
-                            "{name}: {e}: free some space (16 MB or more), then run the same command again"
-                        ),
-                    )
+                    no_room(&self.path, &e)
                 }
                 _ => Fault::fatal("sink", format!("cannot {doing} {name}: {e}")),
             }
@@ -301,9 +296,16 @@ fn cannot_create(path: &Path, e: &io::Error) -> Fault {
         io::ErrorKind::PermissionDenied => {
             format!("cannot open {name}: permission denied; write to a directory of yours")
         }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => return no_room(path, e),
         _ => format!("cannot open {name}: {e}"),
     };
     Fault::fatal("sink", message)
+}
+
+fn no_room(path: &Path, e: &io::Error) -> Fault {
+    let name = path.display();
+    let message = format!("{name}: {e}: free some space (16 MB or more), then run the same command again");
+    Fault::fatal("disk_full", message)
 }
 
 fn is_directory(path: &Path) -> String {

@@ -14,6 +14,7 @@ mod freeze;
 mod identity;
 mod pages;
 mod parse;
+mod schema;
 mod status;
 pub mod units;
 mod write;
@@ -34,6 +35,7 @@ pub use freeze::freeze;
 pub use identity::{Identity, what_differs};
 pub use pages::{AggregateKind, AggregateSpec, IdRange, PageSize, PagesSpec, Paging};
 pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
+pub use schema::SCHEMA;
 pub use status::{OnStatus, StatusSet};
 pub use write::{write, write_frozen};
 

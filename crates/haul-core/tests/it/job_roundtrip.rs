@@ -294,6 +294,7 @@ proptest! {
     fn a_written_job_is_read_back_as_it_was(job in job()) {
         prop_assert_eq!(check(&job), vec![]);
         prop_assert_eq!(&super::read(&write(&job)), &job);
+        prop_assert_eq!(crate::job_schema::problems(&write(&job)), Vec::<String>::new());
         let named = Job { verb: "other \"name\"".to_owned(), ..job };
         prop_assert_eq!(&super::read(&write_frozen(&named)), &named);
     }

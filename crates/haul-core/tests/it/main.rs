@@ -5,6 +5,7 @@
 mod job_diagnostics;
 mod job_identity;
 mod job_roundtrip;
+mod job_schema;
 mod pace;
 
 use haul_core::job::{Given, Job, Parsed, parse};

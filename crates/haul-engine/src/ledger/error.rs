@@ -6,7 +6,7 @@ use haul_core::ledger::LedgerError;
 use haul_core::limits::LEDGER_RESERVE;
 use rusqlite::{Error, ErrorCode};
 
-use super::disk;
+use super::{LEDGER_FILE, disk};
 
 /// The file that errors name.
 #[derive(Clone, Debug)]
@@ -89,6 +89,11 @@ impl Place {
     pub(super) fn file(&self, e: &std::io::Error) -> LedgerError {
         if is_no_room(e) { self.full() } else { self.io(e) }
     }
+}
+
+/// What a failure to write below `dir` means, when it is for want of room.
+pub(crate) fn no_room(dir: &Path, e: &std::io::Error) -> Option<LedgerError> {
+    is_no_room(e).then(|| Place::new(&dir.join(LEDGER_FILE)).full())
 }
 
 fn is_no_room(e: &std::io::Error) -> bool {

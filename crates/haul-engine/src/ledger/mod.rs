@@ -27,6 +27,7 @@ mod ticks;
 mod write;
 
 pub use amend::{Amend, Filter};
+pub(crate) use error::no_room;
 pub use memory::MemoryLedger;
 pub use read::Reader;
 pub use run::{NewRun, RunEnd, RunInfo, RunState};

@@ -32,7 +32,7 @@ pub use list::{Listed, Status, list, look};
 pub use lock::{Owner, RunLock};
 pub use name::RunName;
 
-use crate::ledger::LEDGER_FILE;
+use crate::ledger::{LEDGER_FILE, no_room};
 
 /// One run's directory. Holding it says nothing about who drives the run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,6 +144,9 @@ impl StateDir {
 
     /// Why it cannot be made or written.
     fn unmade(&self, e: &io::Error) -> RunDirError {
+        if let Some(full) = no_room(&self.0, e) {
+            return RunDirError::Ledger(full);
+        }
         let reason = match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 let file = self.0.ancestors().find(|p| p.is_file()).unwrap_or(&self.0);
@@ -286,7 +289,16 @@ pub enum RunDirError {
 }
 
 impl RunDirError {
+    /// True when the disk is full: nothing is lost, and the same command goes on once there is room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, RunDirError::Ledger(e) if e.is_disk_full())
+    }
+
     fn io(path: &Path, e: &io::Error) -> Self {
+        let dir = path.parent().filter(|p| p.is_dir()).unwrap_or(path);
+        if let Some(full) = no_room(dir, e) {
+            return RunDirError::Ledger(full);
+        }
         RunDirError::Io { path: path.display().to_string(), reason: e.to_string() }
     }
 }

@@ -92,7 +92,7 @@ impl Claim<'_> {
         }
         self.stand(claimed, &intended).map_err(|e| {
             output::complain(&e.to_string());
-            exit::NO_START
+            if e.is_disk_full() { exit::STOPPED } else { exit::NO_START }
         })
     }
 

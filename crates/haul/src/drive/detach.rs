@@ -62,7 +62,20 @@ fn spawn() -> std::io::Result<(String, u32)> {
     Ok((name, child.id()))
 }
 
-/// The run has begun: leaves the terminal.
+/// Whether this process leads a session of its own: it left the terminal before, with its first run
+/// (this is the rest after a canary).
+#[cfg(unix)]
+pub fn has_left() -> bool {
+    rustix::process::getsid(None) == Ok(rustix::process::getpid())
+}
+
+/// There are no sessions on this system.
+#[cfg(not(unix))]
+pub fn has_left() -> bool {
+    false
+}
+
+/// The run has begun: leaves the terminal, unless it was left before.
 ///
 /// # Errors
 /// What the system said; the run then goes on as if nobody had asked.
@@ -71,11 +84,9 @@ pub fn leave(dir: &RunDir) -> std::io::Result<()> {
     use std::fs::OpenOptions;
     use std::os::unix::fs::OpenOptionsExt;
 
-    // A second run of this process (the rest after a canary): it was left before.
-    if rustix::process::getsid(None) == Ok(rustix::process::getpid()) {
+    if has_left() {
         return Ok(());
     }
-
     let append = |path| OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let log = append(dir.log())?;
     let rows = append(dir.out().join(ROWS))?;

@@ -10,6 +10,7 @@ mod problems;
 mod ready;
 mod spool;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -24,12 +25,13 @@ use tokio::runtime::Runtime;
 
 use crate::diagnostic::File;
 use crate::flags::RunFlags;
-use crate::progress::{Progress, counts_json, event};
+use crate::log::Level;
+use crate::progress::{Progress, Terminal, counts_json, event};
 use crate::summary::{self, Summary};
-use crate::{cost, exit, format, output, results, runs, signals};
+use crate::{cost, exit, format, metrics, output, results, runs, signals, typed};
 use claim::Claim;
 pub use claim::Run;
-pub use detach::start as detach;
+pub use detach::{INNER, start as detach};
 pub use problems::Problem;
 use ready::Ready;
 
@@ -88,7 +90,7 @@ pub fn drive(wanted: &Wanted<'_>) -> u8 {
         Err(problem) => return told(problem),
     };
     match claim.take() {
-        Ok(run) => go(&job, run, ready, wanted.flags, &again_line()).unwrap_or_else(told),
+        Ok(run) => go(&job, run, ready, wanted.flags, &typed::again()).unwrap_or_else(told),
         Err(status) => status,
     }
 }
@@ -109,35 +111,25 @@ pub fn go_on(again: Again<'_>) -> u8 {
     started.unwrap_or_else(told)
 }
 
-/// The command line as it could be typed again.
-fn again_line() -> String {
-    let words = std::env::args_os().filter(|word| word != detach::INNER);
-    let mut words = words.map(|word| quoted(&word.to_string_lossy()));
-    let first = words.next().map_or("haul".to_owned(), |p| p.rsplit('/').next().unwrap_or("haul").to_owned());
-    std::iter::once(first).chain(words).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 /// Drives a claimed run.
 fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Result<u8, Problem> {
     let detached = flags.background.detached;
-    let progress = Arc::new(Progress::new(run.dir.name(), run.dir.log(), flags.show, !detached));
-    announce(&run, &progress, flags);
+    let terminal = match detached {
+        false => Terminal::Stays,
+        true if detach::has_left() => Terminal::Left,
+        true => Terminal::Leaving,
+    };
+    let progress = Arc::new(Progress::new(run.dir.name(), &run.dir.log(), flags.show, terminal));
+    announce(&run, &progress);
     let kept = ready.is_spooled();
     let depot = ready.depot();
-    let (ended, settled) = match start(job, &run, ready, &progress, detached) {
+    let (ended, settled) = match start(job, &run, ready, &progress, flags) {
         Ok(started) => {
-            if detached && let Err(e) = detach::leave(&run.dir) {
-                progress.complain(&format!("the terminal could not be left: {e}"));
+            if detached {
+                match detach::leave(&run.dir) {
+                    Ok(()) => progress.left(),
+                    Err(e) => progress.complain(&format!("the terminal could not be left: {e}")),
+                }
             }
             carry(started, &run.dir, &progress)
         }
@@ -164,37 +156,27 @@ fn go(job: &Job, run: Run, ready: Ready, flags: &RunFlags, again: &str) -> Resul
 }
 
 /// The first line: which run this is, and where it stands.
-fn announce(run: &Run, progress: &Progress, flags: &RunFlags) {
+fn announce(run: &Run, progress: &Progress) {
     let name = run.dir.name();
-    if flags.show.json {
-        let fields = json!({
-            "dir": run.dir.path().to_string_lossy(), "new": run.is_new, "kept_as": run.kept_as,
-            "counts": counts_json(&run.counts),
-        });
-        output::tell(&event("start", name, fields).to_string());
-        return;
-    }
-    if let Some(old) = &run.kept_as {
-        progress.say(&format!("the old run is kept as {old}"));
-    }
-    if run.is_new {
-        progress.say(&format!("run {name}"));
-        return;
-    }
-    if run.renewed {
-        progress.say(&format!("run {name} was finished: what is missing or changed is fetched"));
-        return;
-    }
     let counts = &run.counts;
-    let mut line = format!(
-        "run {name} goes on: {} of {} read are settled",
-        format::count(counts.settled()),
-        format::count(counts.read())
-    );
+    let mut line = format!("run {name}");
+    if run.renewed {
+        line.push_str(" was finished: what is missing or changed is fetched");
+    } else if !run.is_new {
+        let (settled, read) = (format::count(counts.settled()), format::count(counts.read()));
+        line.push_str(&format!(" goes on: {settled} of {read} read are settled"));
+    }
     if run.reopened > 0 {
         line.push_str(&format!("; {} that failed are tried again", format::items(run.reopened)));
     }
-    progress.say(&line);
+    if let Some(old) = &run.kept_as {
+        line.push_str(&format!("; the old run is kept as {old}"));
+    }
+    let fields = json!({
+        "dir": run.dir.path().to_string_lossy(), "new": run.is_new, "kept_as": run.kept_as,
+        "version": VERSION, "pid": std::process::id(), "counts": counts_json(counts),
+    });
+    progress.begin(&line, fields);
 }
 
 fn start(
@@ -202,10 +184,14 @@ fn start(
     run: &Run,
     mut ready: Ready,
     progress: &Progress,
-    detached: bool,
+    flags: &RunFlags,
 ) -> Result<Started, Problem> {
     ready.open_output(job, run.is_new)?;
-    if let Some(note) = ready.begin_spool(&run.dir, detached)? {
+    let metrics = flags.metrics.map(metrics::bind).transpose().map_err(Problem::Start)?;
+    if let Some(at) = metrics.as_ref().and_then(|l| l.local_addr().ok()) {
+        progress.say(&format!("metrics at http://{at}/metrics"));
+    }
+    if let Some(note) = ready.begin_spool(&run.dir, flags.background.detached)? {
         progress.say(&note);
     }
     let mut ledger = SqliteLedger::open(&run.dir.ledger())?;
@@ -220,7 +206,7 @@ fn start(
         let pass = u64::from_be_bytes(key.0.first_chunk().copied().unwrap_or_default());
         orders.finish = Some(depot.open(run.dir.name(), &run.dir.out(), pass)?);
     }
-    Ok(Started { ledger, orders, runtime })
+    Ok(Started { ledger, orders, runtime, metrics })
 }
 
 /// Everything the engine needs.
@@ -228,11 +214,13 @@ struct Started {
     ledger: SqliteLedger,
     orders: Orders,
     runtime: Runtime,
+    /// Where figures are asked for.
+    metrics: Option<TcpListener>,
 }
 
 /// Hands everything to the engine. Gives how it ended, and how many items this process settled.
 fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<Ending, EngineError>, u64) {
-    let Started { ledger, orders, runtime } = started;
+    let Started { ledger, orders, runtime, metrics } = started;
     let (control, handle) = control();
     let (voice, showing) = progress.watch(handle.clone());
     let ended = runtime.block_on(async {
@@ -244,6 +232,9 @@ fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<En
                 None
             }
         };
+        if let Some(listener) = metrics {
+            tokio::spawn(metrics::serve(listener, handle.clone(), dir.name().to_owned()));
+        }
         let listening = tokio::spawn(signals::obey(handle.clone(), voice));
         let clock = Arc::new(TokioClock::new());
         let ended = haul_engine::run(orders, Box::new(ledger), clock, control).await;
@@ -287,13 +278,8 @@ impl Outcome<'_> {
             verbose: self.flags.show.verbose,
             state: self.flags.state.as_deref(),
         };
-        match (self.flags.show.json, self.flags.show.quiet) {
-            (true, _) => {
-                output::tell(&event("end", self.run.dir.name(), summary.json()).to_string());
-            }
-            (_, true) => {}
-            _ => output::tell(&summary.text()),
-        }
+        let level = if status == exit::DONE { Level::Info } else { Level::Warn };
+        self.progress.end(level, &summary.text(), summary.json());
         self.results();
         self.after(status, &summary.json());
         if let (Why::Invalid { message }, true) = (&ending.why, self.flags.show.quiet) {
@@ -320,11 +306,11 @@ impl Outcome<'_> {
         }
         let fields = json!({ "why": "failed", "status": status, "message": error.to_string() });
         self.after(status, &fields);
-        if self.flags.show.json {
-            output::tell(&event("end", self.run.dir.name(), fields).to_string());
-        } else if status == exit::STOPPED {
-            self.progress.say(&summary::go_on(self.again, self.starts_over()));
-        }
+        let next = match status {
+            exit::STOPPED => format!("haul: {}", summary::go_on(self.again, self.starts_over())),
+            _ => String::new(),
+        };
+        self.progress.end(Level::Error, &next, fields);
         status
     }
 

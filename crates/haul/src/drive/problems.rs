@@ -15,6 +15,8 @@ pub enum Problem {
     Job(AssembleError),
     /// Anything else.
     Start(String),
+    /// There is no room. Nothing is lost, and the same command goes on once there is.
+    Full(String),
 }
 
 impl From<AssembleError> for Problem {
@@ -25,13 +27,13 @@ impl From<AssembleError> for Problem {
 
 impl From<LedgerError> for Problem {
     fn from(e: LedgerError) -> Self {
-        Problem::Start(e.to_string())
+        if e.is_disk_full() { Problem::Full(e.to_string()) } else { Problem::Start(e.to_string()) }
     }
 }
 
 impl From<Fault> for Problem {
     fn from(e: Fault) -> Self {
-        Problem::Start(e.to_string())
+        if e.code() == "disk_full" { Problem::Full(e.to_string()) } else { Problem::Start(e.to_string()) }
     }
 }
 
@@ -42,6 +44,10 @@ impl Problem {
             Problem::Start(message) => {
                 output::complain(&message);
                 exit::NO_START
+            }
+            Problem::Full(message) => {
+                output::complain(&message);
+                exit::STOPPED
             }
             Problem::Job(error) => {
                 let status = status_of(&error.what);

@@ -97,7 +97,10 @@ impl Ready {
             None => None,
         };
         let opening = if begins { Opening::Create } else { Opening::Resume };
-        let pair = sinks::open(spec, row, opening).map_err(|e| wrong(spec.format.as_str(), e.to_string()))?;
+        let pair = sinks::open(spec, row, opening).map_err(|e| match e.code() {
+            "disk_full" => Problem::from(e),
+            _ => wrong(spec.format.as_str(), e.to_string()).into(),
+        })?;
         self.live.output = Some(Output { name: spec.path.clone(), pair });
         Ok(())
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::log::Outcome;
 use super::{ItemTried, Tried, expression};
+use crate::typed;
 
 /// Members that hold what a service really says.
 const WRAPPERS: [&str; 7] = ["data", "result", "results", "response", "item", "payload", "value"];
@@ -27,6 +28,54 @@ pub fn of_items(job: &Job, tried: &[ItemTried]) -> Vec<String> {
     }
     out.dedup();
     out
+}
+
+/// The whole command to type next: this one with the flags that were advised, or, when nothing is left to
+/// advise or to repair, the verb itself. `words` are those of this command.
+pub fn next(words: &[String], advice: &[String], failed: bool) -> Option<String> {
+    let [program, _, rest @ ..] = words else { return None };
+    // What has to be filled in first is no flag to add.
+    let flag = |line: &String| {
+        let said = line.split("   ").next()?;
+        let (name, value) = said.strip_prefix('-').and_then(|_| said.split_once(' '))?;
+        let open = ["FILE", "URL", "…", "{env:TOKEN}"].iter().any(|w| value.contains(w));
+        (!open).then(|| (name.to_owned(), value.trim_matches('\'').to_owned()))
+    };
+    let flags: Vec<(String, String)> = advice.iter().filter_map(flag).collect();
+    if flags.is_empty() {
+        let kept = without_looks(rest);
+        let run = kept.first().filter(|w| w.ends_with(".toml")).map(|_| "run".to_owned());
+        let whole: Vec<String> = [program.clone()].into_iter().chain(run).chain(kept).collect();
+        return (!failed && advice.is_empty()).then(|| typed::line(&whole) + "   (for real)");
+    }
+    let mut all = vec![program.clone(), "try".to_owned()];
+    let mut rest = rest.iter();
+    while let Some(word) = rest.next() {
+        // Of columns there can be one list only.
+        let columns = flags.iter().any(|(name, _)| name == "--columns");
+        match word.as_str() {
+            "--columns" if columns => drop(rest.next()),
+            word if columns && word.starts_with("--columns=") => {}
+            word => all.push(word.to_owned()),
+        }
+    }
+    all.extend(flags.into_iter().flat_map(|(name, value)| [name, value]));
+    Some(typed::line(&all))
+}
+
+/// Without the flags that only a look has.
+fn without_looks(words: &[String]) -> Vec<String> {
+    let mut words = words.iter();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--items" => drop(words.next()),
+            word if word.starts_with("--items=") => {}
+            "--json" => {}
+            word => kept.push(word.to_owned()),
+        }
+    }
+    kept
 }
 
 /// Columns that hold numbers only.
@@ -134,5 +183,30 @@ fn path(spec: &StepSpec, of_step: &[&Tried]) -> Option<String> {
                 spec.name
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next_of(line: &str, advice: &[&str], failed: bool) -> Option<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let advice: Vec<String> = advice.iter().map(|a| (*a).to_owned()).collect();
+        next(&words, &advice, failed)
+    }
+
+    #[test]
+    fn the_next_command_is_whole() {
+        let take = "--take user=.data   the reply wraps it";
+        let columns = "--columns id:int   numbers are text";
+        let said = "haul try enrich a.csv --columns id --to o.jsonl";
+        let next = next_of(said, &[columns, take], false).unwrap();
+        assert_eq!(next, "haul try enrich a.csv --to o.jsonl --columns id:int --take user=.data");
+        let done = "haul enrich a.csv --columns id --to o.jsonl   (for real)";
+        assert_eq!(next_of(said, &[], false).unwrap(), done);
+        assert_eq!(next_of("haul try --items 2 j.toml", &[], false).unwrap(), "haul run j.toml   (for real)");
+        assert_eq!(next_of(said, &["--to FILE (or --post URL)   to keep it"], false), None);
+        assert_eq!(next_of(said, &[], true), None);
     }
 }

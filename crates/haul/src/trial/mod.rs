@@ -18,11 +18,11 @@ use haul_core::{Applied, Budget, Cx, Fault, Flow, Item, Seq, SliceId, Step};
 use haul_engine::TokioClock;
 
 use crate::drive::Problem;
-use crate::{exit, output, runs};
+use crate::{exit, output, runs, typed};
 use lanes::FreeLanes;
 use log::{Log, Request};
 
-pub use page::{is_input, look};
+pub use page::{is_address, is_input, look};
 
 /// What became of one step.
 pub struct Tried {
@@ -68,13 +68,17 @@ pub fn of_job(job: &Job, most: usize, json: bool) -> Result<u8, Problem> {
     });
     runtime.shutdown_background();
     let tried = tried?;
-    for line in advice::of_items(job, &tried) {
-        match json {
-            true => output::line(&serde_json::json!({ "advice": line }).to_string()),
-            false => output::line(&format!("  try: {line}")),
+    let advice = advice::of_items(job, &tried);
+    let failed = tried.iter().any(|t| t.item.is_err() || t.steps.iter().any(|s| is_failure(&s.result)));
+    let next = advice::next(&typed::words(), &advice, failed || tried.is_empty());
+    let all = advice.iter().map(|a| ("advice", a)).chain(next.iter().map(|n| ("next", n)));
+    for (kind, line) in all {
+        match (json, kind) {
+            (true, _) => output::line(&serde_json::json!({ kind: line }).to_string()),
+            (false, "next") => output::line(&format!("next: {line}")),
+            (false, _) => output::line(&format!("  try: {line}")),
         };
     }
-    let failed = tried.iter().any(|t| t.item.is_err() || t.steps.iter().any(|s| is_failure(&s.result)));
     Ok(if failed { exit::OPEN } else { exit::DONE })
 }
 

@@ -59,7 +59,13 @@ async fn url(text: &str) -> Result<bool, Problem> {
         timeout: std::time::Duration::from_secs(60),
     };
     let began = Instant::now();
-    let reply = client.send(&call, lanes.lane(&url.origin(&"".into())), &StatusRules::default(), &cx).await?;
+    let lane = lanes.lane(&url.origin(&"".into()));
+    let reply = client.send(&call, lane, &StatusRules::default(), &cx).await.map_err(|e| match e.code() {
+        "connect" => {
+            Problem::Start(format!("{e}\n  hint: is the service running, and is that its host and port?"))
+        }
+        _ => e.into(),
+    })?;
     let word = haul_connect::http::reason(reply.status);
     let (time, size) = (began.elapsed().as_micros() as u64, reply.body.len() as u64);
     output::line(&format!(
@@ -116,7 +122,7 @@ fn commands(url: &str, value: &Value) -> Vec<String> {
     let inner = value.as_object().and_then(|o| o.iter().find(|(_, v)| v.is_object()).map(|(k, _)| k));
     let take = inner.map_or(String::new(), |inner| format!(" --take {name}=.{inner}"));
     out.push(format!(
-        "haul try enrich {field}s.csv --columns {field} --lookup {name}='{pattern}'{take} --to out.jsonl   one request for each {field} of a file"
+        "haul try enrich {field}s.csv --columns {field} --lookup {name}='{pattern}'{take} --to out.jsonl   one request for each {field} in {field}s.csv, a file with one a line"
     ));
     out
 }
@@ -283,6 +289,14 @@ async fn first_records(opener: &dyn Opener) -> Result<Vec<Map<String, Value>>, F
 pub fn is_input(word: &str) -> bool {
     word.contains("://")
         || format_of(word).is_some() && Path::new(word).extension().is_none_or(|e| e != "toml")
+}
+
+/// Whether a word looks like a URL without its scheme: `localhost:8000/users/1`, `example.org/items`.
+pub fn is_address(word: &str) -> bool {
+    let host = word.split('/').next().unwrap_or_default();
+    let port =
+        host.rsplit_once(':').is_some_and(|(_, p)| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
+    (port || word.contains('/') && host.contains('.') && !host.starts_with('.')) && !Path::new(word).exists()
 }
 
 #[cfg(test)]

@@ -77,9 +77,11 @@ pub struct CrawlArgs {
 const EXAMPLES: &str = "\
 Examples:
   haul crawl http://localhost:8003/foodstats --items .response \\
-    --offset offset --next .meta.next_offset --page-size limit=100 --range 658330693..=732158492 --id .id \\
+    --offset offset --next .meta.next_offset --page-size limit=100 \\
+    --range 658330693..=732158492 --id .id \\
     --count .food_id:100 --count .food__category_id:10 --rate 100/s
-  haul crawl 'https://api.github.com/orgs/rust-lang/repos?per_page=100' --items . --link --to repos.jsonl";
+  haul crawl 'https://api.github.com/orgs/rust-lang/repos?per_page=100' --items . --link \\
+    --to repos.jsonl";
 
 /// Lowers and drives.
 pub fn run(args: &CrawlArgs) -> u8 {

@@ -15,7 +15,10 @@ use per_service::PerService;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Values may be given per service: --error-rate 0.05 --error-rate index=0.2\n\
+    after_help = "Examples:\n  \
+                  haul lab users,videos,index --error-rate 5% --latency 20ms\n  \
+                  haul lab gen pairs --count 1000 > pairs.csv\n\n\
+                  Values may be given per service: --error-rate 0.05 --error-rate index=0.2\n\
                   While it runs: GET /_truth, POST /_reset, POST /_set '{\"error_rate\": 0.5, \"down_ms\": 5000}'; \
                   each also with /SERVICE or /all.\n\
                   Ctrl-C ends it and prints what was really asked for and accepted."

@@ -1,5 +1,6 @@
 //! One file a verb, all of one shape: its arguments, and `run`.
 
+pub mod completions;
 pub mod count;
 pub mod crawl;
 pub mod demo;
@@ -8,6 +9,7 @@ pub mod errors;
 pub mod gc;
 pub mod get;
 pub mod lab;
+pub mod man;
 pub mod pause;
 pub mod plan;
 pub mod results;
@@ -16,6 +18,7 @@ pub mod retry;
 pub mod rm;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod settle;
 pub mod status;
 pub mod stop;
@@ -75,6 +78,12 @@ pub enum Verb {
     Demo(demo::DemoArgs),
     /// Play services to develop against, with faults and a record of the truth; make inputs
     Lab(Box<lab::LabArgs>),
+    /// Print the JSON Schema of job files, for editors
+    Schema(schema::SchemaArgs),
+    /// Print what a shell needs to complete verbs and flags
+    Completions(completions::CompletionsArgs),
+    /// Print or write manual pages
+    Man(man::ManArgs),
 }
 
 /// Runs a verb; the exit status is given.
@@ -103,5 +112,8 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Retry(args) => retry::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Lab(args) => lab::run(*args),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     }
 }

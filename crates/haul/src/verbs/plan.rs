@@ -12,7 +12,7 @@ use crate::{diagnostic, exit, lower, output};
 
 /// What to plan: a verb with its flags, or a job file.
 #[derive(Args, Clone, Debug)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct PlanArgs {
     #[command(subcommand)]
     verb: Option<Planned>,
@@ -22,6 +22,12 @@ pub struct PlanArgs {
     #[command(flatten)]
     over: JobFlags,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  haul plan enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}' \\
+    --to out.jsonl > job.toml
+  haul plan jobs/enrich.toml --set service.users.rate=50/s";
 
 /// Verbs that lower to a job.
 #[derive(Subcommand, Clone, Debug)]

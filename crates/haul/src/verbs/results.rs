@@ -8,6 +8,7 @@ use crate::{exit, jobfile, output, results, runs};
 
 /// Which run.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ResultsArgs {
     /// A run: its name, a beginning of it that no other has, or nothing for the latest
     #[arg(value_name = "RUN")]
@@ -19,6 +20,10 @@ pub struct ResultsArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  haul results crawl-foodstats > counts.json";
 
 /// Prints them.
 pub fn run(args: &ResultsArgs) -> u8 {

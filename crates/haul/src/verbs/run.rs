@@ -8,6 +8,7 @@ use crate::jobfile::{self, JobFlags};
 
 /// A job file, what is laid over it, and which run it is.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct RunArgs {
     /// The job file
     #[arg(value_name = "JOB.toml")]
@@ -17,6 +18,11 @@ pub struct RunArgs {
     #[command(flatten)]
     pub run: RunFlags,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  haul run jobs/enrich.toml
+  haul run jobs/enrich.toml --set service.users.url=https://users.example --run night";
 
 /// Reads and drives.
 pub fn run(args: &RunArgs) -> u8 {

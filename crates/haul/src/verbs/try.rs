@@ -50,6 +50,11 @@ pub fn run(args: &TryArgs) -> u8 {
         let nowhere = haul_core::job::Places::default();
         return trial::look(what).unwrap_or_else(|problem: Problem| problem.tell(&nowhere, None));
     }
+    if let Some(what) = args.what.as_deref().filter(|w| trial::is_address(w)) {
+        output::complain(&format!("{what} is no file; if it is a URL, say how it is reached"));
+        output::tell(&format!("  hint: haul try http://{what} (or https://)"));
+        return exit::USAGE;
+    }
     let (loaded, json) = match job(args) {
         Ok(job) => job,
         Err(status) => return status,

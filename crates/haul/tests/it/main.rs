@@ -17,6 +17,8 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod get;
 #[cfg(unix)]
+mod helped;
+#[cfg(unix)]
 mod living;
 mod plan;
 #[cfg(target_os = "linux")]
@@ -28,6 +30,7 @@ mod runs;
 mod saved;
 #[cfg(target_os = "linux")]
 mod secrets;
+mod telling;
 mod tidy;
 mod top;
 mod trying;

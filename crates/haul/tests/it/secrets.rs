@@ -118,7 +118,9 @@ fn what_is_tried_and_planned_shows_references_only() {
 }
 
 /// A service that answers one request after the other with what `answer` says; every request it got.
-fn service(answer: impl Fn(&str) -> String + Send + 'static) -> (String, std::sync::mpsc::Receiver<String>) {
+pub(crate) fn service(
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
     let (sender, requests) = std::sync::mpsc::channel();

@@ -41,10 +41,16 @@ fn a_newcomer_gets_from_a_url_to_a_right_command() {
     assert!(tried.contains("  user     GET http://") && tried.contains("  .data  =  {\"id\":"), "{tried}");
     assert!(advice(&tried).iter().any(|a| a == "--columns id:int"), "{tried}");
     assert!(!scene.place.file("out.jsonl").exists() && scene.place.runs().is_empty(), "nothing is written");
-    // And for real.
-    let args: Vec<String> =
-        args[1..].iter().map(|a| if a == "id" { "id:int".into() } else { a.clone() }).collect();
-    scene.place.haul(&args).ended(0);
+    // Whole commands to copy: the better one, and then the one for real.
+    let next = |out: &str| {
+        let line = out.lines().find_map(|l| l.strip_prefix("next: haul ")).unwrap_or_else(|| panic!("{out}"));
+        words(line.split("   ").next().unwrap())
+    };
+    let better = next(&tried);
+    assert!(better[..2] == ["try", "enrich"] && better.ends_with(&["--columns".into(), "id:int".into()]));
+    let real = next(&scene.place.haul(&better).ended(0).out);
+    assert_eq!(real[0], "enrich");
+    scene.place.haul(&real).ended(0);
     assert_eq!(scene.place.read("out.jsonl").lines().count(), 3);
 }
 
@@ -65,6 +71,8 @@ fn a_file_is_looked_at_and_gets_its_columns() {
         line.starts_with("haul try enrich pairs.csv --columns user_id:int,video_id:int --lookup"),
         "{line}"
     );
+    scene.place.haul(&["try", "localhost:1/a"]).ended(64).told(&["haul try http://localhost:1/a"]);
+    scene.place.haul(&["try", "http://127.0.0.1:1/a"]).ended(1).told(&["hint: is the service running"]);
     scene.place.haul(&["try", "nosuch.csv"]).ended(1).told(&["nosuch.csv: no such file"]);
     scene.place.haul(&["try"]).ended(64);
 }
