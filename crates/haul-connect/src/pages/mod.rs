@@ -128,7 +128,8 @@ impl PagesOpener {
         };
         let key = source.key.as_deref().map(Template::compile).transpose().map_err(PagesError::of("key"))?;
         let plan = Plan {
-            items: compile("items", &spec.items)?,
+            // The list itself is wanted; `.data[]`, all its members, is often said for it.
+            items: compile("items", spec.items.strip_suffix("[]").unwrap_or(&spec.items))?,
             next: next.map(|text| compile(next_key, text)).transpose()?,
             id,
             key,

@@ -118,7 +118,7 @@ fn paging(args: &CrawlArgs, out: &mut Problems) -> Option<Paging> {
     }
     match said.as_slice() {
         [] => {
-            let hint = "add exactly one of --offset PARAM, --page PARAM, --cursor PARAM --next EXPR, --next-url EXPR, --link; look at a page of the API: curl -i URL";
+            let hint = "add exactly one of --offset PARAM, --page PARAM, --cursor PARAM --next EXPR, --next-url EXPR, --link; haul try URL looks at a page and says which";
             out.add("haul crawl", "it does not say how pages follow each other", hint);
             None
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::log::Outcome;
 use super::{ItemTried, Tried, expression};
-use crate::typed;
+use crate::{format, typed};
 
 /// Members that hold what a service really says.
 const WRAPPERS: [&str; 7] = ["data", "result", "results", "response", "item", "payload", "value"];
@@ -24,10 +24,24 @@ pub fn of_items(job: &Job, tried: &[ItemTried]) -> Vec<String> {
     if job.output.as_ref().is_some_and(|o| o.path == "-")
         && !job.steps.iter().any(|s| matches!(s.kind, StepKind::Post { .. }))
     {
-        out.push("--to FILE (or --post URL)   to keep what was looked up".to_owned());
+        out.push(match &job.source.pages {
+            Some(_) => format!("--to FILE (or --count PATH, --top PATH, --stats PATH)   {}", members(tried)),
+            None => "--to FILE (or --post URL)   to keep what was looked up".to_owned(),
+        });
     }
     out.dedup();
     out
+}
+
+/// What records have, as paths.
+fn members(tried: &[ItemTried]) -> String {
+    let first = tried.iter().find_map(|t| t.item.as_ref().ok());
+    let record = first.and_then(|item| serde_json::from_slice::<Map<String, Value>>(item.record.base()).ok());
+    let paths: Vec<String> = record.iter().flat_map(Map::keys).map(|name| format!(".{name}")).collect();
+    match paths.is_empty() {
+        true => "to keep or count the records".to_owned(),
+        false => format!("records have {}", format::plain(&paths.join(", "), 200)),
+    }
 }
 
 /// The whole command to type next: this one with the flags that were advised, or, when nothing is left to
@@ -43,7 +57,7 @@ pub fn next(words: &[String], advice: &[String], failed: bool) -> Option<String>
     };
     let flags: Vec<(String, String)> = advice.iter().filter_map(flag).collect();
     if flags.is_empty() {
-        let kept = without_looks(rest);
+        let kept: Vec<String> = rest.iter().filter(|word| *word != "--json").cloned().collect();
         let run = kept.first().filter(|w| w.ends_with(".toml")).map(|_| "run".to_owned());
         let whole: Vec<String> = [program.clone()].into_iter().chain(run).chain(kept).collect();
         return (!failed && advice.is_empty()).then(|| typed::line(&whole) + "   (for real)");
@@ -61,21 +75,6 @@ pub fn next(words: &[String], advice: &[String], failed: bool) -> Option<String>
     }
     all.extend(flags.into_iter().flat_map(|(name, value)| [name, value]));
     Some(typed::line(&all))
-}
-
-/// Without the flags that only a look has.
-fn without_looks(words: &[String]) -> Vec<String> {
-    let mut words = words.iter();
-    let mut kept = Vec::new();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--items" => drop(words.next()),
-            word if word.starts_with("--items=") => {}
-            "--json" => {}
-            word => kept.push(word.to_owned()),
-        }
-    }
-    kept
 }
 
 /// Columns that hold numbers only.
@@ -205,7 +204,10 @@ mod tests {
         assert_eq!(next, "haul try enrich a.csv --to o.jsonl --columns id:int --take user=.data");
         let done = "haul enrich a.csv --columns id --to o.jsonl   (for real)";
         assert_eq!(next_of(said, &[], false).unwrap(), done);
-        assert_eq!(next_of("haul try --items 2 j.toml", &[], false).unwrap(), "haul run j.toml   (for real)");
+        assert_eq!(
+            next_of("haul try --limit 2 j.toml", &[], false).unwrap(),
+            "haul run --limit 2 j.toml   (for real)"
+        );
         assert_eq!(next_of(said, &["--to FILE (or --post URL)   to keep it"], false), None);
         assert_eq!(next_of(said, &[], true), None);
     }

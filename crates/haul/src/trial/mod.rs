@@ -2,6 +2,7 @@
 //! PUT are kept back, nothing is written, no run is made.
 
 mod advice;
+mod document;
 mod lanes;
 mod log;
 mod page;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use haul_connect::assemble::{AssembleContext, Assembled, assemble};
 use haul_connect::http::KEPT_BACK;
 use haul_core::cx::RunKey;
-use haul_core::job::{Job, StepKind, StepSpec};
+use haul_core::job::{AggregateKind, Job, StepKind, StepSpec};
 use haul_core::source::NewItem;
 use haul_core::{Applied, Budget, Cx, Fault, Flow, Item, Seq, SliceId, Step};
 use haul_engine::TokioClock;
@@ -46,6 +47,8 @@ pub struct ItemTried {
     pub steps: Vec<Tried>,
     /// The row it would be written as, or why there is none.
     pub row: Option<Result<String, String>>,
+    /// What aggregates would take of it: the path as it was said, and what is there.
+    pub counted: Vec<(String, Result<String, String>)>,
 }
 
 /// Tries the first `most` items of a job; shows them, and what could be better. The exit status is given.
@@ -100,7 +103,14 @@ async fn items(
     let mut tried = Vec::new();
     for slice in live.opener.slices() {
         let mut source = live.opener.open(&slice, None, &cx).await?;
-        while let Some(page) = source.next_page(&cx).await? {
+        loop {
+            let page = source.next_page(&cx).await;
+            let asked = log.take();
+            if !asked.is_empty() {
+                let shown = if json { show::source_json(&asked) } else { show::source_text(&asked) };
+                output::data(shown.as_bytes());
+            }
+            let Some(page) = page? else { break };
             for new in page.items {
                 let seq = Seq(tried.len() as u64);
                 let one = one(job, live, log, (slice.id, seq, new), &cx).await;
@@ -130,7 +140,14 @@ async fn one(
     let record = match record {
         Ok(record) => record,
         Err(rejection) => {
-            return ItemTried { item: Err(rejection.reason), key: name, line, steps: Vec::new(), row: None };
+            return ItemTried {
+                item: Err(rejection.reason),
+                key: name,
+                line,
+                steps: Vec::new(),
+                row: None,
+                counted: Vec::new(),
+            };
         }
     };
     let mut item = Item { slice, seq, key, position, record };
@@ -148,7 +165,8 @@ async fn one(
         Some(_) if !over => Some(row(job, &item)),
         _ => None,
     };
-    ItemTried { item: Ok(item), key: name, line, steps, row }
+    let counted = if over { Vec::new() } else { counted(job, &item) };
+    ItemTried { item: Ok(item), key: name, line, steps, row, counted }
 }
 
 /// Attaches what a step brought; true when the item goes no further.
@@ -165,18 +183,29 @@ fn take(step: &dyn Step, result: &Result<Applied, Fault>, item: &mut Item) -> bo
 }
 
 fn row(job: &Job, item: &Item) -> Result<String, String> {
-    let bytes = match job.output.as_ref().and_then(|o| o.row.as_deref()) {
-        Some(text) => {
-            let expr = haul_connect::expr::Expr::compile(text).map_err(|e| e.to_string())?;
-            expr.eval_record(&item.record).map_err(|e| e.to_string())?.to_vec()
-        }
+    match job.output.as_ref().and_then(|o| o.row.as_deref()) {
+        Some(text) => of_record(text, item),
         None => {
             let mut out = Vec::new();
             item.record.write_json(&mut out);
-            out
+            Ok(String::from_utf8_lossy(&out).into_owned())
         }
-    };
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+fn counted(job: &Job, item: &Item) -> Vec<(String, Result<String, String>)> {
+    let paths = job.aggregates.iter().map(|spec| match &spec.kind {
+        AggregateKind::Count { path, .. } => ("count", path),
+        AggregateKind::Top { path, .. } => ("top", path),
+        AggregateKind::Stats { path } => ("stats", path),
+    });
+    paths.map(|(kind, path)| (format!("{kind} {path}"), of_record(path, item))).collect()
+}
+
+fn of_record(expr: &str, item: &Item) -> Result<String, String> {
+    let expr = haul_connect::expr::Expr::compile(expr).map_err(|e| e.to_string())?;
+    let value = expr.eval_record(&item.record).map_err(|e| e.to_string())?;
+    Ok(String::from_utf8_lossy(&value).into_owned())
 }
 
 /// The expression whose result a step attaches, as it was said.

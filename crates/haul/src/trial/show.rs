@@ -33,7 +33,22 @@ pub fn text(job: &Job, tried: &ItemTried) -> String {
             Err(why) => out.push_str(&format!("  no row: {why}\n")),
         }
     }
+    for (what, value) in &tried.counted {
+        let value = value.as_ref().map_or_else(|why| format!("nothing: {why}"), |v| format::plain(v, SHOWN));
+        out.push_str(&format!("  {what}  =  {value}\n"));
+    }
     out
+}
+
+/// For a person: the requests that a page of the source took.
+pub fn source_text(requests: &[Request]) -> String {
+    requests.iter().map(|request| format!("{}\n", line(request))).collect()
+}
+
+/// For a program: the same, as a line.
+pub fn source_json(requests: &[Request]) -> String {
+    let requests: Vec<Value> = requests.iter().map(request_json).collect();
+    json!({ "source": requests }).to_string() + "\n"
 }
 
 fn step_text(job: &Job, tried: &Tried) -> String {
@@ -94,6 +109,9 @@ pub fn json(tried: &ItemTried) -> Value {
         "record": tried.item.as_ref().ok().map(|i| parsed(i.record.base())),
         "rejected": tried.item.as_ref().err(),
         "steps": tried.steps.iter().map(step_json).collect::<Vec<_>>(),
+        "counted": tried.counted.iter().map(|(what, value)| {
+            json!({ "what": what, "value": value.as_ref().ok().map(|v| parsed(v.as_bytes())) })
+        }).collect::<Vec<_>>(),
         "row": tried.row.as_ref().and_then(|r| r.as_ref().ok()).map(|r| parsed(r.as_bytes())),
     })
 }

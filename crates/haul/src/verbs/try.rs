@@ -3,7 +3,9 @@
 
 use clap::{Args, Subcommand};
 
+use super::crawl::CrawlArgs;
 use super::enrich::EnrichArgs;
+use super::get::GetArgs;
 use crate::drive::Problem;
 use crate::jobfile::{self, JobFlags, Loaded};
 use crate::{diagnostic, exit, lower, output, trial};
@@ -17,9 +19,6 @@ pub struct TryArgs {
     /// A job file; or a URL or a file of rows, to be told what could be typed for it
     #[arg(value_name = "JOB.toml|URL|FILE", required = true)]
     what: Option<String>,
-    /// How many items
-    #[arg(long, value_name = "N", default_value_t = ITEMS, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    items: u16,
     /// An object a line for each item
     #[arg(long)]
     json: bool,
@@ -27,14 +26,16 @@ pub struct TryArgs {
     over: JobFlags,
 }
 
-/// Items that are tried when nothing is said.
-const ITEMS: u16 = 5;
+/// Items that are tried when `--limit` does not say how many.
+const ITEMS: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
   haul try http://localhost:8000/users/1
   haul try pairs.csv
   haul try enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}'
+  haul try crawl http://localhost:8003/foodstats --items .response --offset offset --next .meta.next_offset
+  haul try get contents.json --each '.[]' --url mp4=.download_urls.mp4 --to content --limit 2
   haul try jobs/enrich.toml";
 
 /// Verbs that can be tried.
@@ -42,6 +43,10 @@ Examples:
 enum Tried {
     /// haul enrich with these flags
     Enrich(Box<EnrichArgs>),
+    /// haul crawl with these flags
+    Crawl(Box<CrawlArgs>),
+    /// haul get with these flags; files are looked at, and not saved
+    Get(Box<GetArgs>),
 }
 
 /// Tries.
@@ -59,9 +64,21 @@ pub fn run(args: &TryArgs) -> u8 {
         Ok(job) => job,
         Err(status) => return status,
     };
+    // What a job file says of a limit is meant for the run.
+    let most = said_limit(args).unwrap_or(ITEMS);
     let file = (!loaded.name.is_empty()).then(|| loaded.file());
-    let tried = trial::of_job(&loaded.job, usize::from(args.items), json);
+    let tried = trial::of_job(&loaded.job, usize::try_from(most).unwrap_or(usize::MAX), json);
     tried.unwrap_or_else(|problem: Problem| problem.tell(&loaded.places, file))
+}
+
+/// `--limit`, wherever it stands.
+fn said_limit(args: &TryArgs) -> Option<u64> {
+    match &args.verb {
+        Some(Tried::Enrich(verb)) => verb.read.limit,
+        Some(Tried::Crawl(verb)) => verb.read.limit,
+        Some(Tried::Get(verb)) => verb.read.limit,
+        None => args.over.read.limit,
+    }
 }
 
 /// The job, and whether a program reads what is shown.
@@ -75,6 +92,14 @@ fn job(args: &TryArgs) -> Result<(Loaded, bool), u8> {
             }
             (lower::enrich(&verb), verb.run.show.json)
         }
+        (Some(Tried::Crawl(verb)), _) => {
+            let mut verb = verb.clone();
+            if verb.to.is_none() && verb.count.is_empty() && verb.top.is_empty() && verb.stats.is_empty() {
+                verb.to = Some("-".to_owned());
+            }
+            (lower::crawl(&verb), verb.run.show.json)
+        }
+        (Some(Tried::Get(verb)), _) => (lower::get(verb), verb.run.show.json),
         (None, Some(file)) => return jobfile::load(file, &args.over).map(|job| (job, args.json)),
         (None, None) => {
             output::complain("try what? Give a verb with its flags, a job file, a URL, or a file of rows");

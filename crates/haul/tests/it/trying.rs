@@ -110,10 +110,42 @@ fn a_job_file_is_tried() {
     let scene = Scene::new(5);
     let plan = scene.place.haul(&[vec!["plan".to_owned()], scene.posting(&[])].concat()).ended(0);
     scene.place.write("enrich.toml", plan.out);
-    let out = scene.place.haul(&["try", "enrich.toml", "--items=2"]).ended(0).out;
+    let out = scene.place.haul(&["try", "enrich.toml", "--limit=2"]).ended(0).out;
     assert_eq!(out.matches("would POST").count(), 2, "{out}");
     scene.place.write("bad.toml", "haul = 1\n[source]\ncvs = \"x\"\n");
     scene.place.haul(&["try", "bad.toml"]).ended(64).told(&["unknown key \"cvs\""]);
+}
+
+#[test]
+fn a_newcomer_gets_from_a_page_to_its_records() {
+    let lab = crate::crawl::lab(1_000..1_400, |_| {});
+    let place = crate::program::Place::new();
+    let url = format!("{}/foodstats", lab.url(Service::Pages));
+    let look = place.haul(&["try", &url]).ended(0).out;
+    let line = advice(&look).remove(0);
+    assert_eq!(
+        line,
+        format!(
+            "haul try crawl '{url}' --items .response --offset offset --next .meta.next_offset --to rows.jsonl"
+        )
+    );
+    let tried = place.haul(&words(line.strip_prefix("haul ").unwrap())).ended(0).out;
+    assert!(tried.starts_with(&format!("GET {url}?offset=0  200 OK  ")), "{tried}");
+    assert_eq!(tried.matches("row to rows.jsonl: ").count(), 5, "{tried}");
+    let next = tried.lines().find_map(|l| l.strip_prefix("next: haul ")).unwrap();
+    place.haul(&words(next.split("   ").next().unwrap())).ended(0);
+    assert_eq!(place.read("rows.jsonl").lines().count() as u64, lab.pages_truth().records);
+
+    let mut counting = crate::crawl::args(&lab, "1000..1400");
+    counting.insert(0, "try".to_owned());
+    let out = place.haul(&counting).ended(0).out;
+    assert_eq!(out.matches("  count .food_id  =  1").count(), 5, "{out}");
+    let bare = place.haul(&["try", "crawl", &url, "--items=.response[]", "--page=p"]).ended(0).out;
+    assert!(
+        bare.contains("--to FILE (or --count PATH") && bare.contains("records have .id, .food_id"),
+        "{bare}"
+    );
+    place.haul(&["crawl", &url, "--items=.response", "--count=.food_id"]).ended(64).told(&["haul try URL"]);
 }
 
 #[test]
