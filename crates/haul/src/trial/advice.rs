@@ -58,7 +58,10 @@ pub fn next(words: &[String], advice: &[String], failed: bool) -> Option<String>
     let flags: Vec<(String, String)> = advice.iter().filter_map(flag).collect();
     if flags.is_empty() {
         let kept: Vec<String> = rest.iter().filter(|word| *word != "--json").cloned().collect();
-        let run = kept.first().filter(|w| w.ends_with(".toml")).map(|_| "run".to_owned());
+        let run = kept
+            .first()
+            .filter(|w| !["enrich", "crawl", "get"].contains(&w.as_str()))
+            .map(|_| "run".to_owned());
         let whole: Vec<String> = [program.clone()].into_iter().chain(run).chain(kept).collect();
         return (!failed && advice.is_empty()).then(|| typed::line(&whole) + "   (for real)");
     }
