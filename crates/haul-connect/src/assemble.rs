@@ -138,7 +138,8 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         steps.need(row.names().unwrap_or_default(), "the row");
     }
     let mut opener = source(job, context, &client, &mut steps)?;
-    let downloads = steps.downloads.take().map(|(files, depot)| {
+    // What is only looked at claims no names.
+    let downloads = steps.downloads.take().filter(|_| context.witness.is_none()).map(|(files, depot)| {
         opener = Arc::new(Claiming::new(opener.clone(), files, depot.clone()));
         depot
     });

@@ -157,6 +157,7 @@ impl Client {
             call,
             url: reply.as_ref().map_or(call.url, |r| r.url(call)),
             outcome: reply.as_ref().map(|r| (r.status, &r.body[..])),
+            whole: None,
             elapsed: started.elapsed(),
         });
         reply

@@ -20,6 +20,7 @@ use super::reply::{Reply, bounded, origin_of};
 use super::request::Call;
 use super::status::{Meaning, StatusRules, sign};
 use super::url::Url;
+use super::witness::Watched;
 
 /// Bytes gathered before they are handed on: one write for most files.
 const BLOCK: usize = 128 * 1024;
@@ -33,6 +34,8 @@ const MEASURED: Duration = Duration::from_secs(30);
 /// What the head of a reply says of the body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FetchHead {
+    /// Its status, a success.
+    pub status: u16,
     /// `Content-Length`.
     pub length: Option<u64>,
     /// First byte and length of the whole, of a part (206).
@@ -74,6 +77,24 @@ impl Client {
     /// # Errors
     /// As [`Client::send`], `slow`, and whatever `to` says.
     pub async fn fetch(
+        &self,
+        call: &Call<'_>,
+        lane: LaneId,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+        to: &mut dyn Receive,
+    ) -> Result<Fetched, Fault> {
+        let Some(witness) = &self.options.witness else {
+            return self.fetch_along(call, lane, rules, cx, to).await;
+        };
+        let (began, mut to) = (Instant::now(), Watched::new(to));
+        let fetched = self.fetch_along(call, lane, rules, cx, &mut to).await;
+        to.tell(witness.as_ref(), call, &fetched, began.elapsed());
+        fetched
+    }
+
+    /// Hop by hop.
+    async fn fetch_along(
         &self,
         call: &Call<'_>,
         mut lane: LaneId,
@@ -212,6 +233,7 @@ impl Body<'_, '_> {
     async fn hand_on(&mut self, client: &Client, head: &Head, to: &mut dyn Receive) -> Result<(), Fault> {
         let url = self.hop.url;
         let about = FetchHead {
+            status: head.status,
             length: head.length.filter(|_| head.framing != super::head::Framing::Chunked),
             range: head.range.filter(|_| head.status == 206),
             validator: head.validator.as_deref().map(str::to_owned),

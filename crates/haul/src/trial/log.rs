@@ -53,7 +53,11 @@ impl Witness for Log {
     fn saw(&self, seen: Seen<'_>) {
         let elapsed = seen.elapsed;
         let (outcome, body) = match seen.outcome {
-            Ok((status, body)) => (Outcome::Answered { status, bytes: body.len(), elapsed }, body),
+            Ok((status, body)) => {
+                let bytes =
+                    seen.whole.map_or(body.len(), |whole| usize::try_from(whole).unwrap_or(usize::MAX));
+                (Outcome::Answered { status, bytes, elapsed }, body)
+            }
             Err(fault) => {
                 let why = fault.message().to_owned();
                 (Outcome::Unanswered { why, elapsed }, &[][..])

@@ -149,6 +149,23 @@ fn a_newcomer_gets_from_a_page_to_its_records() {
 }
 
 #[test]
+fn files_are_looked_at_and_not_saved() {
+    let lab = haul_lab::Lab::start(&LabSpec::new(&[Service::Files])).unwrap();
+    let place = crate::program::Place::new();
+    let at = format!("{}/files", lab.url(Service::Files));
+    let record = |id: u64, mp4: &str| format!(r#""{id}": {{"id": {id}, "urls": {{"mp4": "{at}/{mp4}"}}}}"#);
+    place.write("contents.json", format!("{{{}, {}}}", record(1, "1-30000.mp4"), record(2, "2-500.png")));
+    let look = place.haul(&["try", "contents.json"]).ended(0).out;
+    let line = advice(&look).remove(0);
+    assert_eq!(line, "haul try get 'contents.json' --each '.[]' --url mp4=.urls.mp4 --to files");
+    let tried = place.haul(&words(line.strip_prefix("haul ").unwrap())).ended(3).out;
+    assert!(tried.contains(&format!("GET {at}/1-30000.mp4  200 OK")) && tried.contains("30.0 kB"), "{tried}");
+    assert!(tried.contains(r#"result  =  [{"file":"1.mp4","bytes":30000}]"#), "{tried}");
+    assert!(tried.contains("fails (permanent): ") && tried.contains("png instead of mp4"), "{tried}");
+    assert!(!place.file("files").exists() && place.runs().is_empty(), "nothing is saved");
+}
+
+#[test]
 fn what_is_missing_or_wrong_is_suggested() {
     let spec = LabSpec::enrich().only(Service::Videos, |s| {
         s.error_rate = 1.0;

@@ -1,6 +1,7 @@
 //! `download`: the files that a record names, verified and saved together. An item is done when all of
 //! them are; one that fails leaves nothing in the destination.
 
+mod ask;
 mod catalog;
 mod claims;
 mod depot;
@@ -8,6 +9,7 @@ mod digest;
 mod finishing;
 mod home;
 mod kind;
+mod look;
 mod names;
 mod part;
 mod wanted;
@@ -26,10 +28,10 @@ pub use digest::Checksum;
 pub use home::Home;
 pub use wanted::{WantedError, WantedFiles};
 
-use crate::http::fetch::Fetched;
 use crate::http::redact::redact;
-use crate::http::reply::{bounded, origin_of};
-use crate::http::{BodyUse, Call, Client, HeaderLines, Meaning, Method, RequestHeaders, StatusRules, Url};
+use crate::http::reply::bounded;
+use crate::http::{Client, HeaderLines, StatusRules, Url};
+use ask::Asked;
 use depot::{Open, Prepared, lock};
 use digest::Digests;
 use home::Homes;
@@ -261,56 +263,14 @@ impl Download {
     ) -> Result<Option<Got>, Fault> {
         let url = target.url;
         for again in [false, true] {
-            let at_home = self.homes.of(url);
-            let secret = at_home.lines().await?;
-            let mut own = HeaderLines::new();
-            own.push_all(at_home.standard());
-            if part.len > 0
-                && let Some(validator) = &part.validator
-            {
-                let push = |own: &mut HeaderLines| {
-                    own.push("Range", &format!("bytes={}-", part.len))?;
-                    own.push("If-Range", validator)
-                };
-                push(&mut own).map_err(|e| Fault::permanent("header", e.to_string()))?;
-            }
-            let call = Call {
-                method: Method::Get,
-                url,
-                headers: RequestHeaders {
-                    own: &own,
-                    idempotency: None,
-                    configured: at_home.configured(),
-                    secret: &secret,
-                },
-                body: None,
-                body_use: BodyUse::Keep,
-                timeout: self.spec.timeout,
-            };
-            let lane = cx.lanes.lane(&url.origin(at_home.credential()));
-            let reply = match self.spec.client.fetch(&call, lane, &self.spec.rules, cx, part).await? {
-                Fetched::Whole => return Ok(None),
-                Fetched::Reply(reply) => reply,
-            };
-            if reply.status == 416 && part.len > 0 && !again {
+            let from = part.validator.clone().filter(|_| part.len > 0).map(|v| (part.len, v));
+            match self.ask(url, from.as_ref().map(|(at, v)| (*at, &**v)), part, cx).await? {
+                Asked::Whole => return Ok(None),
+                Asked::Otherwise(got) => return Ok(Some(got)),
                 // The file is another one, and shorter.
-                part.restart()?;
-                continue;
+                Asked::Beyond if !again => part.restart()?,
+                Asked::Beyond => break,
             }
-            if matches!(reply.status, 401 | 403) {
-                at_home.refused();
-            }
-            return match self.spec.rules.meaning(reply.status) {
-                Meaning::Skip => Ok(Some(Got::Skip(reply.status))),
-                Meaning::Done | Meaning::Null => Ok(Some(Got::Absent)),
-                Meaning::Success => {
-                    Err(Fault::transient("range", bounded(format!("{url}: {}", reply.status))))
-                }
-                Meaning::Fault(class) => {
-                    let fault = reply.status_fault(class, &call, &self.spec.rules);
-                    Err(if fault.origin().is_none() { fault.with_origin(origin_of(url)) } else { fault })
-                }
-            };
         }
         Err(Fault::transient("range", bounded(format!("{url}: it refuses the part it is asked for"))))
     }
@@ -388,6 +348,9 @@ impl Step for Download {
         if wanted.is_empty() {
             return Ok(Applied::skip("no files"));
         }
-        self.all(item, &wanted, cx).await
+        match self.spec.client.options.witness.is_some() {
+            true => self.look(&wanted, cx).await,
+            false => self.all(item, &wanted, cx).await,
+        }
     }
 }
