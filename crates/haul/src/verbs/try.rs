@@ -34,8 +34,8 @@ Examples:
   haul try http://localhost:8000/users/1
   haul try pairs.csv
   haul try enrich pairs.csv --lookup user='http://localhost:8000/users/{user_id}'
-  haul try crawl http://localhost:8003/foodstats --items .response --offset offset --next .meta.next_offset
-  haul try get contents.json --each '.[]' --url mp4=.download_urls.mp4 --to content --limit 2
+  haul try crawl https://api.example/items --items .data --page page --limit 2
+  haul try get contents.json --url mp4=.download_urls.mp4 --to content
   haul try jobs/enrich.toml";
 
 /// Verbs that can be tried.
