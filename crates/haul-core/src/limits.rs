@@ -31,8 +31,11 @@ pub const SLICES_AT_START: u64 = 64;
 pub const SLICE_PAGES: u64 = 48;
 /// Pages of an API that are remembered by their hash, to notice that they go round in a circle.
 pub const PAGES_REMEMBERED: usize = 4096;
-/// Pages of one chain that are asked for at once, where their places are known before they come.
-pub const PAGES_AT_ONCE: usize = 16;
+/// Pages of one chain that are asked for at once, where their places are known before they come: enough for
+/// 100 a second at 300 ms each; at the end of a list as many may be asked for in vain.
+pub const PAGES_AT_ONCE: usize = 32;
+/// Bytes of their records, a quarter of what a run has by default.
+pub const PAGES_AT_ONCE_BYTES: usize = 3 * MIB;
 /// Ids that a chain of pages remembers, to take a record once that an insertion pushed onto the next
 /// page: those of the last pages, as they travel in each cursor.
 pub const IDS_REMEMBERED: usize = 512;

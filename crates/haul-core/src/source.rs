@@ -86,8 +86,8 @@ pub trait Source: Send {
 
 /// What a slice has before it: seen, and taken from, while a page of it is on its way.
 pub trait Extent: Send + Sync {
-    /// Pages that are left to ask for, as far as can be told.
-    fn pages_left(&self) -> f64;
+    /// Pages that could be given away now, as far as can be told; 0: none.
+    fn spare_pages(&self) -> f64;
 
     /// Lowers the end of the slice and returns what was given away, for an idle permit to read; `None`
     /// when it is not worth a slice. The ledger commits the split before the child is opened; until
@@ -149,8 +149,10 @@ pub trait Opener: Send + Sync {
         false
     }
 
-    /// What people should know of how reading went and why it ended, a sentence each.
-    fn remarks(&self) -> Vec<String> {
+    /// What people should know of how reading went and, when it came to its end, why it ended there; a
+    /// sentence each.
+    fn remarks(&self, at_end: bool) -> Vec<String> {
+        let _ = at_end;
         Vec::new()
     }
 }

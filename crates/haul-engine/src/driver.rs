@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) due: VecDeque<Exception>,
     pub(crate) asked_due: bool,
     pub(crate) retry_at: Option<Moment>,
+    /// `--limit` was reached.
+    pub(crate) at_limit: bool,
     /// Why nothing more can be read.
     pub(crate) failed: Option<Fault>,
     /// Items that had failed, were rejected or in doubt before this process began.
@@ -286,6 +288,7 @@ impl Driver {
             }
         }
         if cut.is_some() {
+            self.state.at_limit = true;
             self.reading = 0;
             self.pages.close();
         }

@@ -177,9 +177,9 @@ impl Room {
     fn split(&mut self) -> bool {
         let mut most: Option<(f64, SliceId)> = None;
         for (id, extent) in &self.extents {
-            let left = extent.pages_left();
-            if most.is_none_or(|(other, _)| left > other) {
-                most = Some((left, *id));
+            let spare = extent.spare_pages();
+            if spare > most.map_or(0.0, |(other, _)| other) {
+                most = Some((spare, *id));
             }
         }
         let Some((_, parent)) = most else { return false };

@@ -252,6 +252,10 @@ impl Running {
         let counts = Counts { waiting: last.parked, ..last.counts };
         let nothing_new =
             why == Why::Finished && !self.recovered.slices.is_empty() && !state.anything_new && !was_waiting;
+        let mut remarks = self.opener.remarks(why == Why::Finished && !state.at_limit);
+        if let Some(limit) = self.driver.shop.policy.limit.filter(|_| state.at_limit) {
+            remarks.push(format!("reading ended at the limit of {limit} items"));
+        }
         Ok(Ending {
             why,
             counts,
@@ -259,7 +263,7 @@ impl Running {
             resumed: self.recovered.resumed,
             nothing_new,
             open,
-            remarks: self.opener.remarks(),
+            remarks,
             last,
         })
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::control;
 use crate::http::{self, Head, Parsed, Request};
 use crate::limits;
 use crate::script::{Fate, Script};
-use crate::services::{Part, Written, answer, message};
+use crate::services::{Part, Service, Written, answer, message};
 use crate::truth::Loss;
 use crate::world::{Live, World};
 
@@ -151,7 +152,8 @@ impl Connection {
             (self.version, self.script) = (live.version(), live.script());
         }
         let script = self.script.clone();
-        let arrival = live.record.arrive(world.now(), script.rate_limit);
+        let target = (live.service == Service::Pages).then(|| xxh3_64(request.path.as_bytes()));
+        let arrival = live.record.arrive(world.now(), script.rate_limit, target);
         let refused =
             refuse(&script, request, arrival.ordinal, arrival.in_flight, arrival.admitted, &mut self.out);
         if let Some(written) = refused {

@@ -57,6 +57,9 @@ pub(super) struct Chain {
     ahead: VecDeque<(Place, Fetched)>,
     /// Pages asked for at once.
     breadth: usize,
+    /// Pages moved under us: from now on they are asked for one after the other, as of two on their way a
+    /// change in between could take records out of sight.
+    shifts: bool,
 }
 
 impl Chain {
@@ -70,7 +73,7 @@ impl Chain {
         };
         let Stored { at, records, trail } = stored;
         let seen = Seen::from(trail);
-        Ok(Chain { plan, at, seen, records, circles: 0, ahead: VecDeque::new(), breadth: 1 })
+        Ok(Chain { plan, at, seen, records, circles: 0, ahead: VecDeque::new(), breadth: 1, shifts: false })
     }
 
     /// The parameter of the style, where it has one.
@@ -150,8 +153,11 @@ impl Chain {
         // Those after one that failed are asked for again in their turn.
         self.ahead.extend(places.into_iter().zip(pages.map_while(Result::ok)));
         let full = |p: &Fetched| !p.records.is_empty() && p.records.len() as u64 >= stride;
-        if full(&page) && self.ahead.iter().all(|(_, p)| full(p)) {
-            self.breadth = (self.breadth * 2).min(limits::PAGES_AT_ONCE);
+        if self.shifts || !full(&page) {
+            self.breadth = 1;
+        } else if self.ahead.iter().all(|(_, p)| full(p)) {
+            let fit = limits::PAGES_AT_ONCE_BYTES / page.list.len().max(1);
+            self.breadth = (self.breadth * 2).min(limits::PAGES_AT_ONCE).min(fit).max(1);
         }
         Ok(page)
     }
@@ -240,6 +246,8 @@ impl Chain {
     fn new_items(&mut self, page: &Fetched) -> Vec<NewItem> {
         let mut items = Vec::with_capacity(page.records.len());
         let mut again = 0;
+        let overlap = if self.plan.id.is_none() { self.seen.overlap(&page.records) } else { 0 };
+        self.plan.told.overlapped(overlap);
         for record in &page.records {
             let id = self.plan.id_of(record);
             if let Some(id) = &id
@@ -252,6 +260,11 @@ impl Chain {
             self.records += 1;
         }
         self.plan.told.dropped(again);
+        if again > 0 || overlap > 0 {
+            self.shifts = true;
+            self.breadth = 1;
+            self.ahead.clear();
+        }
         items
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Seen {
     trail: Trail,
     places: Recent,
     ids: Recent,
+    /// Hashes of the last page's records, where they have no ids; not over a restart.
+    records: Vec<u64>,
 }
 
 impl Seen {
@@ -73,7 +75,7 @@ impl Seen {
                 ids.learn(hash);
             }
         }
-        Seen { trail, places: Recent::new(limits::PAGES_REMEMBERED), ids }
+        Seen { trail, places: Recent::new(limits::PAGES_REMEMBERED), ids, records: Vec::new() }
     }
 
     /// Pages so far.
@@ -95,6 +97,16 @@ impl Seen {
     /// True when a record did not come on one of the last pages.
     pub(super) fn is_new(&mut self, id: &Bytes) -> bool {
         self.ids.learn(xxh3_64(id))
+    }
+
+    /// How many records at the beginning of a page are those at the end of the one before, all of them
+    /// in their order.
+    pub(super) fn overlap(&mut self, records: &[Bytes]) -> u64 {
+        let hashes: Vec<u64> = records.iter().map(|record| xxh3_64(record)).collect();
+        let before = std::mem::replace(&mut self.records, hashes);
+        let starts = before.iter().enumerate().filter(|(_, hash)| Some(*hash) == self.records.first());
+        let ends = starts.map(|(at, _)| &before[at..]).find(|end| self.records.starts_with(end));
+        ends.map_or(0, |end| end.len() as u64)
     }
 
     /// A page was read: at which place, and what it held.
@@ -159,6 +171,16 @@ mod tests {
         assert!(!seen.is_new(&Bytes::from("1999")));
         assert!(!seen.is_new(&Bytes::from("1600")));
         assert!(seen.is_new(&Bytes::from("100")), "long gone");
+    }
+
+    #[test]
+    fn records_that_stand_at_the_end_of_one_page_and_the_beginning_of_the_next_are_noticed() {
+        let mut seen = Seen::from(Trail::default());
+        let page = |text: &str| text.bytes().map(|b| Bytes::copy_from_slice(&[b])).collect::<Vec<_>>();
+        let mut overlap = |text| seen.overlap(&page(text));
+        assert_eq!([overlap("abcd"), overlap("efgh"), overlap("ghij")], [0, 0, 2]);
+        assert_eq!([overlap("ik"), overlap("kk"), overlap("")], [0, 1, 0], "alike, or out of order");
+        assert_eq!([overlap("aab"), overlap("ab")], [0, 2]);
     }
 
     #[test]

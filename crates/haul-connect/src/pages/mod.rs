@@ -48,6 +48,7 @@ struct Plan {
     next: Option<Expr>,
     id: Option<Ident>,
     key: Option<Template>,
+    widths: range::Widths,
     told: Told,
 }
 
@@ -66,6 +67,9 @@ struct Told {
     /// Records that came again and were dropped, and the pages they were on.
     again: AtomicU64,
     pages_again: AtomicU64,
+    /// The same where records have no ids and could not be dropped.
+    overlap: AtomicU64,
+    pages_overlap: AtomicU64,
     /// Pages that led nowhere new and were asked for again.
     circles: AtomicU64,
     ended: Mutex<Option<String>>,
@@ -74,6 +78,13 @@ struct Told {
 impl Told {
     fn end(&self, why: String) {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    fn overlapped(&self, records: u64) {
+        if records > 0 {
+            self.overlap.fetch_add(records, Relaxed);
+            self.pages_overlap.fetch_add(1, Relaxed);
+        }
     }
 
     fn dropped(&self, records: u64) {
@@ -128,8 +139,7 @@ impl PagesOpener {
         };
         let key = source.key.as_deref().map(Template::compile).transpose().map_err(PagesError::of("key"))?;
         let plan = Plan {
-            // The list itself is wanted; `.data[]`, all its members, is often said for it.
-            items: compile("items", spec.items.strip_suffix("[]").unwrap_or(&spec.items))?,
+            items: compile("items", list(&spec.items))?,
             next: next.map(|text| compile(next_key, text)).transpose()?,
             id,
             key,
@@ -138,9 +148,19 @@ impl PagesOpener {
             first,
             spec: spec.clone(),
             endpoint,
+            widths: range::Widths::default(),
             told: Told::default(),
         };
         Ok(PagesOpener { plan: Arc::new(plan) })
+    }
+}
+
+/// The list itself, also when its elements are named: `.data[]` as `.data`.
+fn list(items: &str) -> &str {
+    match items.strip_suffix("[]") {
+        Some("" | ".") => ".",
+        Some(list) => list,
+        None => items,
     }
 }
 
@@ -268,14 +288,22 @@ impl Opener for PagesOpener {
         self.plan.spec.range.is_some()
     }
 
-    fn remarks(&self) -> Vec<String> {
+    fn remarks(&self, at_end: bool) -> Vec<String> {
         let told = &self.plan.told;
         let mut all = Vec::new();
-        all.extend(told.ended.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        // One slice may be at its end before others.
+        let ended = told.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(ended.filter(|_| at_end));
         let (again, pages) = (told.again.load(Relaxed), told.pages_again.load(Relaxed));
         if again > 0 {
             all.push(format!(
                 "{again} records came twice and were taken once: {pages} pages overlapped the one before (records were put in while it was read)"
+            ));
+        }
+        let (twice, pages) = (told.overlap.load(Relaxed), told.pages_overlap.load(Relaxed));
+        if twice > 0 {
+            all.push(format!(
+                "{twice} records at the beginning of {pages} pages are those at the end of the page before, and were taken twice: records were put in while it was read, or they are alike; --id PATH tells, and takes them once"
             ));
         }
         let circles = told.circles.load(Relaxed);

@@ -74,9 +74,10 @@ pub struct Gcra {
     due: Moment,
 }
 
-/// How much earlier than due a request may be sent, to make up for one that was late: a hundredth of a
-/// second, so that no second holds more than 1.01 times the rate, and one.
-const LATE: Duration = Duration::from_millis(10);
+/// How much earlier than due a request may be sent, to make up for one that was late: less than a
+/// hundredth of a second, so that no second holds more than 1.01 times the rate, and one, also as the
+/// service sees it.
+const LATE: Duration = Duration::from_millis(8);
 
 impl Gcra {
     /// Slots at a rate, the first at once.
@@ -161,9 +162,10 @@ mod tests {
         g.send(first).unwrap();
         g.set_rate(Rate::per_second(100));
         g.send(first + Duration::from_millis(10)).unwrap();
-        assert_eq!(g.reserve(first), first + Duration::from_millis(10));
+        let next = first + Duration::from_millis(20) - LATE;
+        assert_eq!(g.reserve(first), next);
         g.set_rate(Rate::per_second(1));
-        assert_eq!(g.peek(first), first + Duration::from_millis(1010));
+        assert_eq!(g.peek(first), next + Duration::from_secs(1));
     }
 
     proptest! {

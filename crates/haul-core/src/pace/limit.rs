@@ -16,6 +16,7 @@
 //!   that were sent in a round rather than those that came back first: a few slow ones among many
 //!   (mixed sizes, spikes) neither hide a queue nor look like one.
 //! - **A queue of a millisecond harms nobody.** Below that, time is the client's own scheduling.
+//! - **A paced lane starts with what its pace allows** and keeps what it uses of that.
 //! - **It grows only when at least 80 % is used**, doubling in the beginning and after an outage, and in
 //!   ever larger steps while no queue shows.
 //! - **Time-outs, broken connections, 429 and 503 cut it, once per round trip, in proportion to their
@@ -47,6 +48,12 @@ pub const AUTO: (u32, u32) = (1, 1024);
 const START: f64 = 4.0;
 /// Growth needs this share of the limit in use.
 const USED: f64 = 0.8;
+/// A paced lane starts with as many as it sends in so long: replies that take up to that do not hold its
+/// rate up.
+const PACED_START: Duration = Duration::from_millis(500);
+/// What it keeps of them after the first round, as a multiple of those in flight then: enough for
+/// replies that take longer, and for its rate to stay the bound.
+const PACED_KEPT: f64 = 2.2;
 /// A share of refusals that is none.
 const CALM: f64 = 0.02;
 /// Most replies in a round.
@@ -98,6 +105,8 @@ pub struct Limiter {
     level: f64,
     /// Doubling.
     starting: bool,
+    /// The limit is what a pace was given in advance.
+    lent: bool,
     /// Limit in force during a probe.
     probing: Option<u32>,
     /// When the last probe ended, and how long it took.
@@ -133,6 +142,7 @@ impl Limiter {
             max,
             level: START.clamp(min, max),
             starting: true,
+            lent: false,
             probing: None,
             probed: None,
             in_doubt: false,
@@ -149,6 +159,20 @@ impl Limiter {
             slowest: Duration::ZERO,
             stuck: Stuck::default(),
         }
+    }
+
+    /// Of a lane that sends one request an `interval` and no faster. That is what the service is known
+    /// to allow, and more requests than have been sent cannot be in flight: doubling from a few would
+    /// keep the rate unused for several round trips and protect nobody. What proves too much is cut
+    /// as always.
+    #[must_use]
+    pub fn paced(mut self, interval: Duration) -> Self {
+        let sent = PACED_START.as_secs_f64() / interval.as_secs_f64().max(1e-6);
+        if sent > self.level {
+            self.level = sent.floor().clamp(self.min, self.max);
+            self.lent = true;
+        }
+        self
     }
 
     /// Other bounds from now on.
@@ -217,6 +241,10 @@ impl Limiter {
             self.calm = 0.0;
         }
         self.level = kept.max(self.calm).clamp(level * 0.5, level * 0.97).max(self.min);
+        if std::mem::take(&mut self.lent) {
+            // Nothing said yet that the service carries half of it.
+            self.level = self.round.carried(now).clamp(START.min(level), level).max(self.min);
+        }
         let dark = self.round.carried(now) == 0.0;
         if !(dark && self.dark) {
             let again = self.wall.filter(|w| now.since(w.until) < 2 * w.hold);
@@ -244,6 +272,10 @@ impl Limiter {
         let queue = Queue::told_by(&times, in_flight, self.stuck, &mut self.base);
         self.in_doubt |= queue.is_base_of_load;
         self.usual.learn(&round);
+        if std::mem::take(&mut self.lent) {
+            self.level = self.level.min((PACED_KEPT * in_flight).ceil().max(START));
+            return Some(Reason::Used { rtt: queue.rtt, base: queue.base });
+        }
         let used = in_flight >= USED * f64::from(self.limit());
         if in_flight < 0.5 * f64::from(self.limit()) {
             // Less than half is used: as good as a probe.

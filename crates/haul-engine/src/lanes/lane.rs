@@ -141,7 +141,13 @@ pub(super) struct Ending {
 impl Lane {
     pub(super) fn new(origin: &Origin, policy: LanePolicy, known: bool) -> Self {
         let (min, max) = policy.concurrency.bounds();
-        let limiter = (min < max).then(|| Box::new(Limiter::new(min, max)));
+        let limiter = (min < max).then(|| {
+            let limiter = Limiter::new(min, max);
+            Box::new(match policy.rate {
+                Some(rate) => limiter.paced(rate.interval()),
+                None => limiter,
+            })
+        });
         let limit = limiter.as_ref().map_or(max, |l| l.limit());
         Lane {
             name: origin.to_string().into(),

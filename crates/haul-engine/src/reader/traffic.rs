@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
+use haul_core::lane::Saved;
 use haul_core::{Fault, LaneId, Lanes, Origin, Permit};
 use tokio::sync::Notify;
 
@@ -87,6 +88,16 @@ impl Lanes for AskingLanes<'_> {
         let permit = self.lanes.permit(lane).await;
         self.asking.granted();
         permit
+    }
+
+    async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
+        let permit = self.lanes.enter_any(lanes).await;
+        self.asking.granted();
+        permit
+    }
+
+    fn saved(&self, how: Saved) {
+        self.lanes.saved(how);
     }
 
     fn failed(&self, fault: &Fault) {

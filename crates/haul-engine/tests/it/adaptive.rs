@@ -190,7 +190,7 @@ fn a_paced_lane_does_not_grow_for_what_waits_for_its_slot() {
     assert!(goodput >= 0.99 * 50.0, "{goodput}/s");
     assert!(service.most_sent_in_a_second() <= 51, "{}", service.most_sent_in_a_second());
     // Five are in flight at 50/s and 100 ms.
-    assert!(mean(&seen[50..]) <= 12.0, "limit {}", mean(&seen[50..]));
+    assert!(mean(&seen[50..]) <= 15.0, "limit {}", mean(&seen[50..]));
     let worst = seen.iter().map(|(_, work)| *work).max().unwrap();
     assert!(worst <= 48, "{worst} in work for a limit of a few");
 }

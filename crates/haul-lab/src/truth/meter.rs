@@ -10,19 +10,45 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Meter {
     arrivals: VecDeque<u64>,
     busiest: u64,
+    first: Option<u64>,
+    all: Span,
+    new: Span,
     tokens: f64,
     filled_at: u64,
     started: bool,
 }
 
+/// Requests from the first to the last of a kind, all in between counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) requests: u64,
+    pub(crate) nanos: u64,
+}
+
 impl Meter {
-    /// A request arrived. A window is half open: two requests exactly a second apart do not share one.
-    pub(crate) fn arrive(&mut self, now: u64) {
+    /// A request arrived, for something nobody asked for before (`is_new`) or again. A window is half
+    /// open: two requests exactly a second apart do not share one.
+    pub(crate) fn arrive(&mut self, now: u64, is_new: bool) {
+        let first = *self.first.get_or_insert(now);
+        self.all = Span { requests: self.all.requests + 1, nanos: now.saturating_sub(first) };
+        if is_new {
+            self.new = self.all;
+        }
         while self.arrivals.front().is_some_and(|first| now.saturating_sub(*first) >= SECOND) {
             self.arrivals.pop_front();
         }
         self.arrivals.push_back(now);
         self.busiest = self.busiest.max(self.arrivals.len() as u64);
+    }
+
+    /// From the first request to the last.
+    pub(crate) fn all(&self) -> Span {
+        self.all
+    }
+
+    /// From the first request to the last for something new.
+    pub(crate) fn until_new(&self) -> Span {
+        self.new
     }
 
     /// Most requests in any window of one second.
@@ -54,8 +80,10 @@ mod tests {
     fn the_busiest_second_slides() {
         let mut meter = Meter::default();
         for ms in [0, 900, 950, 990, 1000, 1899, 1900, 5000] {
-            meter.arrive(ms * 1_000_000);
+            meter.arrive(ms * 1_000_000, ms != 5000);
         }
+        let spans = [meter.all(), meter.until_new()].map(|s| (s.requests, s.nanos / 1_000_000));
+        assert_eq!(spans, [(8, 5000), (7, 1900)]);
         // 900 to 1899 ms: five; the one at 1900 is a second after the one at 900.
         assert_eq!(meter.busiest(), 5);
     }

@@ -21,7 +21,7 @@ use crate::services::pages::population::PagesTruth;
 
 /// What a service saw. `requests` is the sum of `statuses`, `dropped`, `reply_lost`, `truncated`, `html`,
 /// `hung` and what is in flight.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Truth {
     /// Whose it is.
     pub service: Service,
@@ -43,6 +43,16 @@ pub struct Truth {
     pub hung: u64,
     /// Most requests in any window of one second.
     pub busiest_second: u64,
+    /// From the first request to the last, ms.
+    #[serde(default)]
+    pub span_ms: f64,
+    /// Pages: requests up to the last one for a page that nobody had asked for before. What comes after
+    /// are second attempts.
+    #[serde(default)]
+    pub new_requests: u64,
+    /// From the first request to that one, ms.
+    #[serde(default)]
+    pub new_span_ms: f64,
     /// Requests in work now.
     pub in_flight: u32,
     /// Most requests in work at once.
@@ -151,6 +161,8 @@ pub(crate) struct Record {
     meter: Mutex<Meter>,
     /// Ids served, or pairs accepted.
     things: Hashes<()>,
+    /// Pages asked for.
+    targets: Hashes<()>,
     /// Idempotency keys, each with a part of the hash of its pair.
     keys: Hashes<u32>,
     first_mismatch: Mutex<Option<String>>,
@@ -184,6 +196,7 @@ impl Record {
             in_flight: AtomicU32::new(0),
             meter: Mutex::default(),
             things: Hashes::default(),
+            targets: Hashes::default(),
             keys: Hashes::default(),
             first_mismatch: Mutex::default(),
         }
@@ -198,13 +211,15 @@ impl Record {
         self.counters.connections.fetch_add(1, Relaxed);
     }
 
-    /// A request was read, `now` in nanoseconds; `rate_limit` 0: none.
-    pub(crate) fn arrive(&self, now: u64, rate_limit: u32) -> Arrival<'_> {
+    /// A request was read, `now` in nanoseconds; `rate_limit` 0: none. `target`: hash of what it asks
+    /// for, where that matters.
+    pub(crate) fn arrive(&self, now: u64, rate_limit: u32, target: Option<u64>) -> Arrival<'_> {
         let ordinal = self.counters.requests.fetch_add(1, Relaxed);
         let in_flight = self.in_flight.fetch_add(1, Relaxed) + 1;
         self.counters.max_in_flight.fetch_max(in_flight, Relaxed);
+        let is_new = target.is_some_and(|target| self.targets.learn(mix(target), ()).is_none());
         let mut meter = lock(&self.meter);
-        meter.arrive(now);
+        meter.arrive(now, is_new);
         let admitted = if rate_limit == 0 { Some(u32::MAX) } else { meter.admit(now, rate_limit) };
         Arrival { ordinal, in_flight, admitted, _guard: InFlight(self) }
     }
@@ -293,6 +308,10 @@ impl Record {
 
     pub(crate) fn snapshot(&self, service: Service) -> Truth {
         let c = &self.counters;
+        let meter = lock(&self.meter);
+        let (all, new) = (meter.all(), meter.until_new());
+        let busiest_second = meter.busiest();
+        drop(meter);
         let statuses = self.statuses.iter().enumerate().map(|(status, n)| (status as u16, n.load(Relaxed)));
         Truth {
             service,
@@ -304,7 +323,10 @@ impl Record {
             truncated: c.truncated.load(Relaxed),
             html: c.html.load(Relaxed),
             hung: c.hung.load(Relaxed),
-            busiest_second: lock(&self.meter).busiest(),
+            busiest_second,
+            span_ms: all.nanos as f64 / 1e6,
+            new_requests: new.requests,
+            new_span_ms: new.nanos as f64 / 1e6,
             in_flight: self.in_flight.load(Relaxed),
             max_in_flight: c.max_in_flight.load(Relaxed),
             accepted: c.accepted.load(Relaxed),
@@ -330,6 +352,7 @@ impl Record {
         }
         *lock(&self.meter) = Meter::default();
         self.things.clear();
+        self.targets.clear();
         self.keys.clear();
         *lock(&self.first_mismatch) = None;
     }
@@ -368,7 +391,7 @@ mod tests {
     #[test]
     fn a_reset_forgets_everything_but_what_is_in_flight() {
         let record = Record::new();
-        let arrival = record.arrive(0, 0);
+        let arrival = record.arrive(0, 0, None);
         post(&record, 1, Some("a"));
         record.replied(201);
         record.lost(Loss::Hung);

@@ -153,16 +153,16 @@ fn killed_at_random_each_row_is_written_once() {
     scene.check_output();
 }
 
-/// Cuts the power again and again; how often.
-fn cut_again_and_again(scene: &Scene, args: &[String]) -> u64 {
-    let mut power = PowerCut::new(&scene.place.file("work"));
+/// Cuts the power again and again, each time after `most` writes and syncs at the latest; how often.
+fn cut_again_and_again(place: &Place, args: &[String], most: u64) -> u64 {
+    let mut power = PowerCut::new(&place.file("work"));
     let mut rng = fastrand::Rng::with_seed(17);
     let mut cuts = 0;
     for seed in 0..cycles() {
         // Anything from the making of the run directory to some dozens of commits.
-        let records = if seed % 4 == 0 { rng.u64(1..60) } else { rng.u64(60..900) };
+        let records = if seed % 4 == 0 { rng.u64(1..most / 15) } else { rng.u64(most / 15..most) };
         power.kill_after(records);
-        let child = power.watch(&mut scene.place.command(args)).spawn().unwrap();
+        let child = power.watch(&mut place.command(args)).spawn().unwrap();
         let done = child.wait_with_output().unwrap();
         if done.status.signal().is_none() {
             assert!(done.status.success(), "cycle {seed}: {}", String::from_utf8_lossy(&done.stderr));
@@ -179,7 +179,7 @@ fn cut_again_and_again(scene: &Scene, args: &[String]) -> u64 {
 fn after_power_cuts_every_pair_is_indexed_under_one_key() {
     let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
     let args = scene.post();
-    let cuts = cut_again_and_again(&scene, &args);
+    let cuts = cut_again_and_again(&scene.place, &args, 900);
     assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
     scene.finish(&args);
     scene.check_index(cuts);
@@ -189,39 +189,67 @@ fn after_power_cuts_every_pair_is_indexed_under_one_key() {
 fn after_power_cuts_each_row_is_written_once() {
     let scene = Scene::new(cycles() * PAIRS_A_CYCLE);
     let args = scene.write();
-    let cuts = cut_again_and_again(&scene, &args);
+    let cuts = cut_again_and_again(&scene.place, &args, 900);
     assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
     scene.finish(&args);
     scene.check_output();
 }
 
 /// A crawl whose counts, and whose rows, are known exactly; the services fail now and then.
+struct Crawling {
+    lab: Lab,
+    place: Place,
+    args: Vec<String>,
+}
+
+impl Crawling {
+    fn new() -> Self {
+        let range = 0..cycles() * 12_000;
+        let lab = crate::crawl::lab(range.clone(), |s| {
+            s.error_rate = 0.02;
+            s.drop_rate = 0.01;
+            s.latency_ms = 20.0;
+            s.jitter_ms = 10.0;
+        });
+        let place = Place::new();
+        std::fs::create_dir(place.file("work")).unwrap();
+        let mut args = crate::crawl::args(&lab, &format!("{}..{}", range.start, range.end));
+        let more = ["--to=work/out.jsonl", "--row={id}", "--state=work/state", "--rate=400/s", "-j64", "-q"];
+        args.extend(more.map(str::to_owned));
+        Crawling { lab, place, args }
+    }
+
+    /// Runs it to its end: every record counted once and written once.
+    fn finish(&self) {
+        let said = self.place.haul(&self.args);
+        assert_eq!(said.status, 0, "{}", said.err);
+        crate::crawl::check(&self.lab, &said.out);
+        let out = self.place.read("work/out.jsonl");
+        let rows: std::collections::HashSet<&str> = out.lines().collect();
+        let records = self.lab.pages_truth().records;
+        assert_eq!((rows.len() as u64, out.lines().count() as u64), (records, records));
+    }
+}
+
 #[test]
 fn killed_at_random_a_crawl_counts_and_writes_each_record_once() {
-    let range = 0..cycles() * 12_000;
-    let lab = crate::crawl::lab(range.clone(), |s| {
-        s.error_rate = 0.02;
-        s.drop_rate = 0.01;
-        s.latency_ms = 20.0;
-        s.jitter_ms = 10.0;
-    });
-    let place = Place::new();
-    let mut args = crate::crawl::args(&lab, &format!("{}..{}", range.start, range.end));
-    args.extend(["--to=out.jsonl", "--row={id}", "--rate=400/s", "-j64", "-q"].map(str::to_owned));
+    let crawling = Crawling::new();
     let mut rng = fastrand::Rng::with_seed(23);
     let mut killed = 0;
     for _ in 0..cycles() {
-        let mut child = place.command(&args).spawn().unwrap();
+        let mut child = crawling.place.command(&crawling.args).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(rng.u64(50..600)));
         child.kill().unwrap();
         killed += u64::from(child.wait_with_output().unwrap().status.signal().is_some());
     }
     assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
-    let said = place.haul(&args);
-    assert_eq!(said.status, 0, "{}", said.err);
-    crate::crawl::check(&lab, &said.out);
-    let out = place.read("out.jsonl");
-    let rows: std::collections::HashSet<&str> = out.lines().collect();
-    let records = lab.pages_truth().records;
-    assert_eq!((rows.len() as u64, out.lines().count() as u64), (records, records));
+    crawling.finish();
+}
+
+#[test]
+fn after_power_cuts_a_crawl_counts_and_writes_each_record_once() {
+    let crawling = Crawling::new();
+    let cuts = cut_again_and_again(&crawling.place, &crawling.args, 45);
+    assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
+    crawling.finish();
 }

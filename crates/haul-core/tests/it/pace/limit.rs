@@ -206,6 +206,37 @@ fn it_does_not_grow_beyond_what_the_source_brings() {
 }
 
 #[test]
+fn a_pace_is_used_from_its_first_second_on_and_no_limit_is_kept_that_it_does_not_need() {
+    for (rate, time, spread) in [(1000.0, 100, 200), (1000.0, 20, 0), (100.0, 100, 200), (20.0, 200, 0)] {
+        let sizes = if spread > 0 { Sizes::Jitter(ms(spread)) } else { Sizes::Equal };
+        let service = Service { sizes, ..Service::knee(100_000, ms(time)) };
+        let log = Sim::new(&service, vec![Client::paced(rate)], 1).run(secs(30)).remove(0);
+        let (needed, case) = (rate * (time + spread) as f64 / 1e3, format!("{rate}/s at {time} ms"));
+        // Sent from the first moment on; a reply comes a while later.
+        let late = ms(time + spread);
+        let (first, all) = (log.goodput(late, late + secs(1)), log.goodput(late, secs(30)));
+        assert!(first >= 0.97 * rate - 1.0, "{case}: {first}");
+        assert!(all >= 0.999 * rate - 0.1, "{case}: {all}");
+        assert!(log.limit(secs(5), secs(30)) <= (4.0 * needed).max(5.0), "{case}: {:?}", log.limits);
+    }
+}
+
+#[test]
+fn a_pace_that_the_service_does_not_carry_is_no_harm() {
+    for kind in [Kind::Shared, Kind::Line] {
+        for rate in [900.0, 2000.0, 10_000.0] {
+            let service = Service { kind, ..Service::knee(16, ms(20)) };
+            let log = Sim::new(&service, vec![Client::paced(rate)], 1).run(UNTIL).remove(0);
+            let (goodput, limit) = (log.goodput(FROM, UNTIL), log.limit(FROM, UNTIL));
+            let case = format!("{rate}/s, {kind:?}: {goodput:.0}/s, limit {limit:.1}");
+            assert!(goodput >= 0.95 * 800.0, "{case}");
+            // What is known of the time without load was taken in a queue: it holds, a little higher.
+            assert!(limit <= 80.0, "{case}");
+        }
+    }
+}
+
+#[test]
 fn a_slow_client_neither_runs_away_nor_collapses() {
     // Time without load, and what a reply costs the client: it is the client that is full.
     for (time, work, least, most) in

@@ -68,6 +68,12 @@ impl Client {
         Client::with(Decides::Auto(Box::new(Limiter::new(min, max))))
     }
 
+    /// Sends so many a second, and says so.
+    pub(super) fn paced(rate: f64) -> Self {
+        let limiter = Limiter::new(1, 1024).paced(Duration::from_secs_f64(1.0 / rate));
+        Client { source: Some(rate), ..Client::with(Decides::Auto(Box::new(limiter))) }
+    }
+
     pub(super) fn fixed(n: u32) -> Self {
         Client::with(Decides::Fixed(n))
     }

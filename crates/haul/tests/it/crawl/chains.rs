@@ -97,6 +97,18 @@ fn records_that_an_insertion_pushes_onto_the_next_page_are_taken_once() {
 }
 
 #[test]
+fn without_ids_it_is_told_that_pages_overlap() {
+    let lab = lab(|s| s.shift_rate = 0.5);
+    let flags = ["--items=.items", "--offset=offset", "--page-size=limit=100"];
+    let (said, rows) = read(&lab, "/list", &flags);
+    let told = said.ended(0).told(&["are those at the end of the page before", "--id PATH"]);
+    let twice: u64 =
+        told.err.lines().find_map(|l| l.split_once(" records at the beginning")?.0.parse().ok()).unwrap();
+    let ids: std::collections::BTreeSet<u64> = rows.iter().map(|r| r["id"].as_u64().unwrap()).collect();
+    assert_eq!(rows.len() as u64, ids.len() as u64 + twice, "{}", told.err);
+}
+
+#[test]
 fn pages_that_go_round_in_a_circle_are_a_fault_that_says_so() {
     let lab = lab(|s| s.loop_rate = 1.0);
     for (path, flags) in [
