@@ -35,6 +35,7 @@ Before   try      show the first items end to end: every request and result; wri
 During   runs     list runs and how they are
          status   show how a run stands, while it works and after
          wait     wait until a run ends; its exit status is given
+         watch    follow and steer a run on a screen
          pause    send nothing more until resume
          resume   go on after pause
          stop     end a run in order; the same command goes on with it

@@ -23,6 +23,7 @@ mod summary;
 mod trial;
 mod typed;
 mod verbs;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -36,6 +36,16 @@ pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
+/// True when standard input and output are a terminal, which can be taken for a screen.
+pub fn is_screen() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// True when colours are welcome on the screen (<https://no-color.org>).
+pub fn has_screen_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
 /// True when colours are welcome on standard error (<https://no-color.org>).
 pub fn has_colour() -> bool {
     is_watched() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

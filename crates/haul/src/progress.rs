@@ -19,7 +19,8 @@ use crate::log::{Level, Log, LogFormat, stamped};
 use crate::output;
 use events::progress_json;
 pub use events::{counts_json, event, lanes_json};
-use lines::{Lines, share, waiting_line};
+pub use lines::share;
+use lines::{Lines, waiting_line};
 
 /// How often a bar is drawn.
 const DRAW: Duration = Duration::from_millis(200);

@@ -45,6 +45,14 @@ impl Standing {
     pub fn of(dir: RunDir) -> Result<Self, LedgerError> {
         let reader = Reader::open(dir.path())?;
         let groups = reader.groups()?;
+        Standing::with(dir, &reader, groups)
+    }
+
+    /// Looks at a run whose ledger is open, and whose failures were grouped.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn with(dir: RunDir, reader: &Reader, groups: Groups) -> Result<Self, LedgerError> {
         let changes = reader.changes(CHANGES)?;
         let mut counts = reader.counts()?;
         let listed = look(dir);
@@ -128,7 +136,8 @@ impl Standing {
         text
     }
 
-    fn headline(&self) -> String {
+    /// How it is, in words.
+    pub fn headline(&self) -> String {
         let ended = || {
             let at = self.info.as_ref().and_then(|i| i.ended);
             at.map_or(String::new(), |at| format!(" at {}", format::clock(at)))

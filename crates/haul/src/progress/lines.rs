@@ -143,7 +143,7 @@ impl Lines {
 }
 
 /// How much of the input is settled, 0 to 1: of what was read by items, of the rest by bytes.
-pub(super) fn share(now: &Snapshot) -> Option<f64> {
+pub fn share(now: &Snapshot) -> Option<f64> {
     let total = now.bytes_total.filter(|t| *t > 0)?;
     let read = if now.read_all { 1.0 } else { now.bytes_read.min(total) as f64 / total as f64 };
     let settled = now.counts.settled() as f64 / now.counts.read().max(1) as f64;

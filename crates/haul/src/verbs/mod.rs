@@ -26,6 +26,7 @@ pub mod top;
 pub mod r#try;
 pub mod tune;
 pub mod wait;
+pub mod watch;
 
 use clap::Subcommand;
 
@@ -54,6 +55,8 @@ pub enum Verb {
     Status(status::StatusArgs),
     /// Wait until a run ends; its exit status is given
     Wait(wait::WaitArgs),
+    /// Follow and steer a run on a screen
+    Watch(watch::WatchArgs),
     /// Send nothing more until haul resume
     Pause(pause::PauseArgs),
     /// Go on after haul pause
@@ -100,6 +103,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Runs(args) => runs::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Wait(args) => wait::run(&args),
+        Verb::Watch(args) => watch::run(&args),
         Verb::Pause(args) => pause::run(&args),
         Verb::Resume(args) => resume::run(&args),
         Verb::Stop(args) => stop::run(&args),

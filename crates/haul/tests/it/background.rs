@@ -1,85 +1,18 @@
 //! Runs without a terminal: detached from the beginning, or when it is closed.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::io::Write;
+use std::process::Stdio;
 
 use crate::enrich::Scene;
 use crate::program::said;
 use crate::runs::{slow, until_accepted};
+use crate::terminal::Terminal;
 
-/// A terminal of its own session, in which a command runs.
-struct Terminal {
-    master: File,
-    child: Child,
-}
-
-impl Terminal {
-    fn run(mut command: Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let slave = || {
-            let flags = OFlags::RDWR | OFlags::NOCTTY;
-            Stdio::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap())
-        };
-        let child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
-        // The command holds the other end of its own: what it was made with goes with it.
-        drop(command);
-        Terminal { master: File::from(master), child }
-    }
-
-    /// Waits until this is shown; all that was shown so far.
-    #[track_caller]
-    fn until(&mut self, wanted: &str) -> String {
-        let patience = Instant::now() + Duration::from_secs(20);
-        let mut all = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            if let Ok(n) = self.master.read(&mut buffer) {
-                all.extend_from_slice(&buffer[..n]);
-            }
-            let text = String::from_utf8_lossy(&all);
-            if text.contains(wanted) {
-                return text.into_owned();
-            }
-            assert!(Instant::now() < patience, "{wanted:?} is not in {text:?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Types this.
-    fn types(&mut self, keys: &[u8]) {
-        self.master.write_all(keys).unwrap();
-    }
-
-    /// Closes the window: what runs in it is hung up.
-    fn close(self) -> Child {
-        self.child
-    }
-}
-
-/// A shell on a terminal, with the program's own environment, that runs one line.
+/// The program on a terminal, and a line after it.
 fn shell(scene: &Scene, args: &[String], after: &str) -> Terminal {
-    let mut program = scene.place.command::<&str>(&[]);
     let quoted: Vec<String> = args.iter().map(|a| format!("'{a}'")).collect();
     let line = format!("{} {}; {after}", env!("CARGO_BIN_EXE_haul"), quoted.join(" "));
-    let mut command = Command::new("setsid");
-    // A shell that was born deaf to SIGHUP (the tests run under `nohup`) would not pass it on.
-    command
-        .args(["--ctty", "env", "--default-signal=HUP", "sh", "-c", &line])
-        .current_dir(scene.place.path());
-    for (name, value) in program.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    program.stdin(Stdio::null());
-    Terminal::run(command)
+    Terminal::of(&scene.place, &line, &[])
 }
 
 #[test]

@@ -14,13 +14,13 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-fn status(place: &Place, run: &str) -> Value {
+pub(crate) fn status(place: &Place, run: &str) -> Value {
     json(&place.haul(&["status", run, "--json"]).ended(0).out)
 }
 
 /// Waits until a look at the run is as wanted.
 #[track_caller]
-fn until(place: &Place, run: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(place: &Place, run: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         let now = status(place, run);
@@ -91,6 +91,33 @@ fn a_run_is_paused_tuned_and_resumed_from_anywhere() {
     assert!(changes[0]["at_ms"].as_i64().unwrap() > 1_700_000_000_000);
     scene.place.haul(&["resume"]).ended(1).told(&["run night: no process drives it", "goes on with it"]);
     assert!(!scene.place.file(".haul/night/control.sock").exists());
+}
+
+#[test]
+fn another_pace_takes_effect_within_a_second() {
+    let scene = Scene::with(2000, LabSpec::enrich());
+    let child = scene.place.command(&scene.posting(&["-j8", "--rate=200/s", "--run=night"])).spawn().unwrap();
+    until_accepted(&scene, 50);
+    let requests = || scene.lab.truth(Service::Users).unwrap().requests;
+    scene.place.haul(&["tune", "--rate=2/s"]).ended(0);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = requests();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(requests() - before <= 3, "{} in a second", requests() - before);
+    // A slot that was reserved at the slow pace is not waited for: at 2/s these would take 50 s.
+    let (before, began) = (requests(), Instant::now());
+    scene.place.haul(&["tune", "--rate=2000/s"]).ended(0);
+    while requests() < before + 100 {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{} in {:?}",
+            requests() - before,
+            began.elapsed()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    scene.place.haul(&["stop"]).ended(0);
+    said(child.wait_with_output().unwrap()).ended(4);
 }
 
 #[test]

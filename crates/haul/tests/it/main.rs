@@ -16,7 +16,7 @@ mod examples;
 mod failures;
 #[cfg(target_os = "linux")]
 mod get;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod helped;
 #[cfg(unix)]
 mod living;
@@ -31,7 +31,11 @@ mod saved;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod telling;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tidy;
 mod top;
 mod trying;
 mod usage;
+#[cfg(target_os = "linux")]
+mod watching;
