@@ -19,8 +19,8 @@ const REJECTS_TOLD: u64 = 5;
 /// What was said, and what is needed to say more.
 pub(super) struct Lines {
     next_line_ms: u64,
-    /// (elapsed, settled by this process, share of the input), the newest last.
-    recent: VecDeque<(u64, u64, f64)>,
+    /// (elapsed, settled by this process), the newest last.
+    recent: VecDeque<(u64, u64)>,
     waiting_for: Vec<String>,
     /// Rejected items looked at, and told.
     rejects: (u64, u64),
@@ -39,9 +39,9 @@ impl Lines {
     }
 
     pub(super) fn remember(&mut self, now: &Snapshot) {
-        self.recent.push_back((now.elapsed_ms, now.settled_now, share(now).unwrap_or(0.0)));
+        self.recent.push_back((now.elapsed_ms, now.settled_now));
         while self.recent.len() > 2
-            && self.recent.get(1).is_some_and(|(at, ..)| at + RECENT_MS <= now.elapsed_ms)
+            && self.recent.get(1).is_some_and(|(at, _)| at + RECENT_MS <= now.elapsed_ms)
         {
             self.recent.pop_front();
         }
@@ -91,12 +91,15 @@ impl Lines {
 
     /// Items settled per second lately, and the milliseconds that the rest would take at that pace.
     pub(super) fn pace(&self, now: &Snapshot) -> (String, Option<u64>) {
-        let (at, settled, before) = self.recent.front().copied().unwrap_or_default();
+        let (at, before) = self.recent.front().copied().unwrap_or_default();
         let ms = now.elapsed_ms.saturating_sub(at);
-        let rate = format::rate(now.settled_now.saturating_sub(settled), ms);
-        let eta = share(now).filter(|share| *share > before && *share < 1.0);
-        let eta = eta.map(|share| ((1.0 - share) / (share - before) * ms as f64) as u64);
-        (rate, eta.filter(|_| ms >= 1000))
+        let lately = now.settled_now.saturating_sub(before);
+        // Input is read in pages, ahead of the items: its share grows by leaps, and what is settled does
+        // not.
+        let settled = now.counts.settled() as f64;
+        let share = share(now).filter(|share| *share > 0.0 && *share < 1.0 && lately > 0 && ms >= 1000);
+        let eta = share.map(|share| (settled / share - settled) / lately as f64 * ms as f64);
+        (format::rate(lately, ms), eta.map(|ms| ms as u64))
     }
 
     pub(super) fn line(&self, now: &Snapshot) -> String {
