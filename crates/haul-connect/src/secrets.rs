@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use haul_core::Fault;
 use haul_core::lane::{LaneId, Lanes, Origin, Permit};
+use haul_core::pace::hint::Stated;
 use haul_core::secret::{SecretFrom, SecretSpec, SecretValue};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
@@ -190,6 +191,10 @@ impl Lanes for Renewing<'_> {
 
     async fn closed(&self) {
         self.lanes.closed().await;
+    }
+
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        self.lanes.stated(lane, limits);
     }
 
     fn failed(&self, fault: &Fault) {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::clock::Moment;
 use crate::fault::Fault;
+use crate::pace::hint::Stated;
 
 /// Scheme, host, port and the name of the credential used there: what makes a lane.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -147,6 +148,11 @@ pub trait Lanes: Send + Sync {
     /// Returns when nothing more will be sent: what waits for company is not to wait any longer.
     async fn closed(&self) {
         std::future::pending().await
+    }
+
+    /// A reply states limits of its service. The request that it answers has not ended yet.
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        let _ = (lane, limits);
     }
 
     /// A request need not be sent; for the summary.

@@ -1,10 +1,12 @@
 //! A polite stop reaches the workers: requests in flight end, requests that still wait for their
 //! permit or slot are not sent.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use haul_core::lane::Saved;
+use haul_core::pace::hint::Stated;
 use haul_core::{Fault, LaneId, Lanes, Origin, Permit};
 use tokio::sync::Notify;
 
@@ -40,35 +42,43 @@ impl Closing {
 pub(crate) struct Attempt<'a> {
     lanes: &'a StepLanes,
     closing: &'a Closing,
-    held_back: AtomicBool,
+    held_back: OnceLock<Fault>,
 }
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(lanes: &'a StepLanes, closing: &'a Closing) -> Self {
-        Attempt { lanes, closing, held_back: AtomicBool::new(false) }
+        Attempt { lanes, closing, held_back: OnceLock::new() }
     }
 
-    async fn unless_closed(&self, permit: impl Future<Output = Permit>) -> Permit {
+    async fn unless_closed(&self, permit: impl Future<Output = Result<Permit, Fault>>) -> Permit {
         if self.closing.closed.load(Ordering::Relaxed) {
-            self.held_back.store(true, Ordering::Relaxed);
-            return std::future::pending().await;
+            return self.hold_back(stopped()).await;
         }
         tokio::select! {
             biased;
-            permit = permit => permit,
-            () = self.closing.wait() => {
-                self.held_back.store(true, Ordering::Relaxed);
-                std::future::pending().await
-            }
+            permit = permit => match permit {
+                Ok(permit) => permit,
+                Err(shut) => self.hold_back(shut).await,
+            },
+            () = self.closing.wait() => self.hold_back(stopped()).await,
         }
     }
 
-    /// The attempt's fault when its next request was held back by a stop: it waits for a permit that
-    /// will never come, and is to be dropped.
+    /// The attempt's fault when its next request was held back by a stop, or by a lane that is shut for
+    /// long: it waits for a permit that does not come, and is to be dropped.
     pub(crate) fn held_back(&self) -> Option<Fault> {
-        let held = self.held_back.load(Ordering::Relaxed);
-        held.then(|| Fault::transient("stopped", "the run was stopped before this was sent").uncharged())
+        self.held_back.get().cloned()
     }
+
+    async fn hold_back(&self, why: Fault) -> Permit {
+        // The first reason stands.
+        let _ = self.held_back.set(why);
+        std::future::pending().await
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::transient("stopped", "the run was stopped before this was sent").uncharged()
 }
 
 #[async_trait]
@@ -83,6 +93,10 @@ impl Lanes for Attempt<'_> {
 
     async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
         self.unless_closed(self.lanes.permit_of(lanes)).await
+    }
+
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        self.lanes.stated(lane, limits);
     }
 
     fn saved(&self, how: Saved) {

@@ -18,14 +18,18 @@ use crate::gate::Gate;
 use crate::meter::Latency;
 use crate::view::LaneView;
 
+mod hold;
 mod lane;
+mod network;
 mod sleep;
 mod stand_in;
 mod step;
 mod tune;
 mod words;
 
+use hold::Holds;
 use lane::{Lane, Slot};
+use network::Network;
 use sleep::Sleep;
 pub(crate) use step::StepLanes;
 use words::spoken;
@@ -43,6 +47,8 @@ pub(crate) struct LaneSet {
     /// A limit changed, or there is a new lane.
     moved: Notify,
     sleep: Sleep,
+    holds: Holds,
+    network: Network,
     notes: Mutex<Vec<LaneNote>>,
     interval: Mutex<Interval>,
     pub(crate) gate: Gate,
@@ -61,6 +67,7 @@ impl LaneSet {
         clock: Arc<dyn Clock>,
         policies: Vec<(Origin, LanePolicy)>,
         fallback: LanePolicy,
+        learned: &[LaneNote],
     ) -> Arc<Self> {
         Arc::new(LaneSet {
             clock,
@@ -71,6 +78,8 @@ impl LaneSet {
             tail: AtomicBool::new(false),
             moved: Notify::new(),
             sleep: Sleep::default(),
+            holds: Holds::of(learned),
+            network: Network::default(),
             notes: Mutex::default(),
             interval: Mutex::new(Interval { requests: 0, wire_in: 0, wire_out: 0, latency: Latency::new() }),
             gate: Gate::default(),
@@ -98,14 +107,17 @@ impl LaneSet {
         }
         let (policy, known) = self.policy_of(origin);
         let id = LaneId(lanes.len() as u32);
-        lanes.push(Arc::new(Lane::new(origin, policy, known)));
+        let lane = Lane::new(origin, policy, known);
+        self.take_up(&lane);
+        lanes.push(Arc::new(lane));
         by_origin.insert(origin.clone(), id);
         self.moved.notify_one();
         id
     }
 
-    async fn enter(&self, id: LaneId) -> Moment {
-        let Some(lane) = self.get(id) else { return self.clock.now() };
+    /// Waits for a permit and its slot. Who is not patient is told when the lane is shut for long.
+    async fn enter(&self, id: LaneId, patient: bool) -> Result<Moment, Fault> {
+        let Some(lane) = self.get(id) else { return Ok(self.clock.now()) };
         loop {
             lane.take().await;
             // From here on the permit is given back by `end`; until then by this, also when we are
@@ -119,14 +131,15 @@ impl LaneSet {
             let closed = lane.closed.notified();
             let now = self.clock.now();
             match lane.slot(now) {
-                Slot::Now => return permit.sent(now),
+                Slot::Now => return Ok(permit.sent(now)),
+                Slot::Shut(until) if !patient => return Err(self.shut(&lane, until)),
                 Slot::At(at) => {
                     permit.granted = true;
                     if let Some(sent) = self.await_slot(&lane, at).await {
-                        return permit.sent(sent);
+                        return Ok(permit.sent(sent));
                     }
                 }
-                Slot::Later(until) => {
+                Slot::Later(until) | Slot::Shut(until) => {
                     drop(permit);
                     let wait = until.since(self.clock.now());
                     let jitter = wait.min(Duration::from_secs(10)).mul_f64(0.1 * fastrand::f64());
@@ -148,7 +161,7 @@ impl LaneSet {
             match lane.send(now) {
                 Slot::Now => return Some(now),
                 Slot::At(later) => at = later,
-                Slot::Later(_) => return None,
+                Slot::Later(_) | Slot::Shut(_) => return None,
             }
         }
     }
@@ -174,8 +187,9 @@ impl LaneSet {
             Turn::Hopeless => self.raise(lane.hopeless()),
         }
         if let Some(v) = verdict {
-            if let Some(wait) = v.retry_after.filter(|w| *w > limits::PERMIT_HOLD) {
-                self.note(&lane, "pause", wait.as_secs_f64(), Some("Retry-After".into()));
+            self.network.on(id, v.sign);
+            if let Some(wait) = v.retry_after.filter(|_| ending.paused) {
+                self.asked_to_wait(&lane, wait);
             }
             let mut i = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
             i.requests += 1;
@@ -270,7 +284,10 @@ impl LaneSet {
 
     /// Notices when the machine, or this process, stood still.
     pub(crate) fn look_at_clocks(&self) {
-        self.sleep.look(self.clock.now(), self.clock.wall());
+        let slept = self.sleep.look(self.clock.now(), self.clock.wall());
+        if !slept.is_zero() {
+            self.slept(slept);
+        }
     }
 
     /// True when the connections of an attempt that began then were cut by a standstill, not by a service.
@@ -298,16 +315,28 @@ impl LaneSet {
         self.all().iter().any(|l| &*l.name == origin && l.is_away(now))
     }
 
+    /// How long what could not be reached is better left alone, when this machine's own network is gone.
+    pub(crate) fn without_network(&self) -> Option<Duration> {
+        self.network.is_gone().then_some(network::WAIT)
+    }
+
     /// Why nothing moves, for people.
     pub(crate) fn waiting_for(&self) -> Vec<String> {
         let now = self.clock.now();
         let mut reasons = Vec::new();
+        if self.network.is_gone() {
+            reasons.push(
+                "no host can be reached any more: this machine's own network seems to be gone".to_owned(),
+            );
+        }
         for lane in self.all() {
-            let held = lane.held(now);
-            if let Some(refusal) = self.refusal(&lane) {
+            // When it said how long, nothing probes it before that.
+            let hold = lane.hold(now);
+            let refusal = self.refusal(&lane).filter(|_| hold.as_ref().is_none_or(|(w, _)| *w < LONGEST_GAP));
+            if let Some(refusal) = refusal {
                 reasons.push(refusal);
-            } else if held > limits::PERMIT_HOLD {
-                reasons.push(format!("{} asked to wait {} more", lane.name, spoken(held)));
+            } else if let Some((_, why)) = hold {
+                reasons.push(format!("{} {why}", lane.name));
             }
         }
         reasons

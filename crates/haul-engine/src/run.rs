@@ -39,7 +39,8 @@ pub async fn run(
 ) -> Result<Ending, EngineError> {
     let recovered = ledger.recover()?;
     restore_outputs(&mut orders, &recovered, &mut *ledger)?;
-    let lanes = LaneSet::new(clock.clone(), std::mem::take(&mut orders.lanes), orders.lane_default);
+    let lanes =
+        LaneSet::new(clock.clone(), std::mem::take(&mut orders.lanes), orders.lane_default, &recovered.lanes);
     let meters = meters(&orders);
     let source_meter = Arc::new(Meter::new("source"));
     let scx = SourceCx {

@@ -217,8 +217,12 @@ pub struct LaneView {
     pub in_flight: u32,
     /// Most allowed at once.
     pub limit: u32,
+    /// Why, when it was found: `all used; replies take 20 ms, 20 ms without load`. Empty: it is fixed.
+    pub limit_why: String,
     /// Slots a second, where limited.
     pub rate: Option<f64>,
+    /// Why, when the service states it. Empty: the job does.
+    pub rate_why: String,
     /// Requests sent.
     pub requests: u64,
     /// Requests that were answered with 429 or 503.

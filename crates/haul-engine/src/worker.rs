@@ -251,6 +251,11 @@ impl Shop {
             expired || self.lanes.is_waiting(o)
         });
         let fault = if waiting { fault.uncharged() } else { fault };
+        let unsent = fault.code() == "connect" || fault.code() == "timeout" && fault.status().is_none();
+        let fault = match self.lanes.without_network().filter(|_| unsent) {
+            Some(wait) => fault.uncharged().with_retry_after(Some(wait)),
+            None => fault,
+        };
         let attempts = work.attempts + u32::from(!fault.is_uncharged());
         let tried = Tried { attempts, first, uncharged: work.uncharged };
         let unit = fastrand::f64();

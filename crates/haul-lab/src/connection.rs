@@ -166,7 +166,9 @@ impl Connection {
             tokio::time::sleep(wait).await;
         }
         let fate = script.fate(live.seed, arrival.ordinal);
+        let start = self.out.len();
         let (next, part) = meet(fate, (&world, live, &script), request, &mut self.out);
+        state_limit(&script, arrival.admitted, start, &mut self.out);
         if let Some(part) = part {
             self.flush().await?;
             self.send(&world, &part).await?;
@@ -208,20 +210,30 @@ fn refuse(
 /// A 429 or 503 with what the script says about coming back.
 fn slow_down(script: &Script, status: u16, out: &mut Vec<u8>) -> Written {
     let body = b"{\"error\":\"slow down\"}";
+    let start = out.len();
     let mut head = Head::start(out, status).header("content-type", "application/json");
     let retry_after = script.retry_after_s.or((status == 429).then_some(1));
     if let Some(seconds) = retry_after {
         head = head.number("retry-after", u64::from(seconds));
     }
-    if script.rate_headers && script.rate_limit > 0 {
-        head = head
-            .number("x-ratelimit-limit", u64::from(script.rate_limit))
-            .number("x-ratelimit-remaining", 0)
-            .number("x-ratelimit-reset", u64::from(retry_after.unwrap_or(1)));
-    }
     head.end(body.len());
+    if status == 429 {
+        state_limit(script, Some(0), start, out);
+    }
     out.extend_from_slice(body);
     Written { status, body: body.len() }
+}
+
+/// Puts the limit into the head of a reply that begins at `start`, when the script says so.
+fn state_limit(script: &Script, left: Option<u32>, start: usize, out: &mut Vec<u8>) {
+    let Some(left) = left.filter(|_| script.rate_headers && script.rate_limit > 0) else { return };
+    let written = out.get(start..).unwrap_or_default();
+    let Some(line) = memchr::memmem::find(written, b"\r\n").map(|at| start + at + 2) else { return };
+    let (limit, reset) = (script.rate_limit, script.retry_after_s.unwrap_or(1));
+    let fields = format!(
+        "x-ratelimit-limit: {limit}\r\nx-ratelimit-remaining: {left}\r\nx-ratelimit-reset: {reset}\r\n"
+    );
+    out.splice(line..line, fields.into_bytes());
 }
 
 /// What the fate of a request does to its effect, its reply and its connection.

@@ -285,7 +285,7 @@ fn lanes(last: &Snapshot) -> String {
     )
 }
 
-/// What each service was asked, and how it is paced.
+/// What each service was asked, how it is paced, and why so.
 pub fn lane_table(lanes: &[LaneView]) -> String {
     let mut rows = vec![["service", "requests", "throttled", "limit", "rate"].map(str::to_owned).to_vec()];
     for lane in lanes {
@@ -297,5 +297,13 @@ pub fn lane_table(lanes: &[LaneView]) -> String {
             lane.rate.map_or("-".to_owned(), |r| format!("{r:.1}/s")),
         ]);
     }
-    format::table(&rows)
+    let mut text = format::table(&rows);
+    for lane in lanes {
+        for (what, why) in [("limit", &lane.limit_why), ("rate", &lane.rate_why)] {
+            if !why.is_empty() {
+                text.push_str(&format!("{}: {what}: {why}\n", lane.name));
+            }
+        }
+    }
+    text
 }

@@ -225,6 +225,7 @@ impl Client {
             }
         };
         let Whole { mut head, body, elapsed, traffic } = whole;
+        head.tell_limits(hop.lane, cx);
         let location = followed(&mut head, hop.call.method, rules);
         let decoded = decode_body(&head, body, hop);
         let mut verdict = Verdict::new(sign(head.status, rules.names(head.status)), elapsed);

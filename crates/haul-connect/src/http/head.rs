@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
+use haul_core::pace::hint::LimitFields;
 use smallvec::SmallVec;
 
 use super::encoding::Coding;
@@ -53,6 +54,8 @@ pub struct Head {
     pub content: ContentKind,
     /// `Retry-After`, as sent.
     pub retry_after: Option<Box<str>>,
+    /// `RateLimit` and its kind, as sent.
+    pub limits: Option<Box<LimitFields>>,
     /// `Location`, as sent.
     pub location: Option<Box<str>>,
     /// `Link`, as sent; several joined by commas.
@@ -144,6 +147,7 @@ struct Scan {
     unknown_coding: Option<Box<str>>,
     html: bool,
     retry_after: Option<Box<str>>,
+    limits: Option<Box<LimitFields>>,
     location: Option<Box<str>>,
     link: Option<Box<str>>,
     etag: Option<Box<str>>,
@@ -168,6 +172,7 @@ impl Scan {
             14 if is("content-length") => self.content_length(value)?,
             16 if is("content-encoding") => self.content_encoding(value),
             17 if is("transfer-encoding") => self.transfer_encoding(value),
+            _ if LimitFields::is_one(name) => self.limits.get_or_insert_default().add(name, value),
             _ => {}
         }
         Ok(())
@@ -263,6 +268,7 @@ impl Scan {
             unknown_coding: self.unknown_coding,
             content: if self.html { ContentKind::Html } else { ContentKind::Other },
             retry_after: self.retry_after,
+            limits: self.limits,
             location: self.location,
             link: self.link,
             length: self.length,

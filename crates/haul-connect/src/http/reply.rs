@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use haul_core::budget::Held;
 use haul_core::limits::MESSAGE_CHARS;
-use haul_core::{Fault, FaultClass, pace};
+use haul_core::{Cx, Fault, FaultClass, LaneId, pace};
 
 use super::head::{ContentKind, Head};
 use super::redact::{redact, scrub};
@@ -34,6 +34,18 @@ pub struct Reply {
     pub moved: Option<Url>,
     /// Counts the body while the reply lives.
     _held: Option<Held>,
+}
+
+impl Head {
+    /// Tells the lane which limits the service states. The request that was answered is still in flight.
+    pub(super) fn tell_limits(&self, lane: LaneId, cx: &Cx<'_>) {
+        if let Some(fields) = &self.limits {
+            let stated = fields.read(SystemTime::now());
+            if !stated.is_empty() {
+                cx.lanes.stated(lane, &stated);
+            }
+        }
+    }
 }
 
 impl Reply {

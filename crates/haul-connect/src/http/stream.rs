@@ -86,6 +86,7 @@ impl Client {
         let Some(head) = reader.head().cloned() else {
             return Err(Fault::transient("body", format!("{}: no reply", hop.url)));
         };
+        head.tell_limits(hop.lane, cx);
         let mut verdict = Verdict::new(sign(head.status, false), started.elapsed());
         verdict.wire_out = conn.traffic().wire_out;
         verdict.wire_in = conn.traffic().wire_in;

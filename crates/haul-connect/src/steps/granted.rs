@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use haul_core::Fault;
 use haul_core::lane::{LaneId, Lanes, Origin, Permit, Saved};
+use haul_core::pace::hint::Stated;
 
 /// The first request uses the permit, those after it ask for their own.
 pub(super) struct Granted<'a> {
@@ -60,6 +61,10 @@ impl Lanes for Granted<'_> {
 
     async fn closed(&self) {
         self.lanes.closed().await;
+    }
+
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        self.lanes.stated(lane, limits);
     }
 
     fn saved(&self, how: Saved) {

@@ -6,6 +6,7 @@ pub mod concurrency;
 pub mod gcra;
 pub mod hint;
 pub mod limit;
+pub mod quota;
 pub mod share;
 
 pub use backoff::{Backoff, Retry, Tried};
@@ -13,4 +14,5 @@ pub use breaker::{Admit, Breaker};
 pub use concurrency::Concurrency;
 pub use gcra::{Gcra, Rate};
 pub use limit::Limiter;
+pub use quota::Quotas;
 pub use share::RetryShare;

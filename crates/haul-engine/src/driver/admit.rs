@@ -19,7 +19,8 @@ impl Driver {
         let (s, p, budget) = (&self.state, &self.shop.policy, &self.shop.budget);
         // The window may not take all of the memory: bodies and pages need some of it.
         let window_bytes = p.window_bytes.min(usize::try_from(budget.limit() / 2).unwrap_or(usize::MAX));
-        s.window < p.window_items as u64
+        !self.shop.lanes.is_shut()
+            && s.window < p.window_items as u64
             && s.window_bytes < window_bytes
             && (s.window == 0 || !budget.is_over())
     }

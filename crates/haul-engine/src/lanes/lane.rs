@@ -2,12 +2,11 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32};
-use std::time::Duration;
 
 use haul_core::lane::{LanePolicy, Sign};
 use haul_core::pace::breaker::Turn;
 use haul_core::pace::limit::{Change, Ended, Limiter, Reason};
-use haul_core::pace::{Admit, Breaker, Concurrency, Gcra};
+use haul_core::pace::{Admit, Breaker, Concurrency, Gcra, Quotas};
 use haul_core::{Fault, Moment, Origin, Verdict, limits};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
@@ -34,7 +33,12 @@ pub(super) struct Lane {
 pub(super) struct State {
     pub(super) policy: LanePolicy,
     pub(super) gcra: Option<Gcra>,
+    /// It asked to be left alone until then.
     pub(super) held_until: Moment,
+    /// The limits it states.
+    pub(super) quotas: Quotas,
+    /// Why the rate is what it is, when that was learned.
+    pub(super) rate_why: String,
     pub(super) breaker: Breaker,
     /// Finds the limit, unless it is fixed.
     limiter: Option<Box<Limiter>>,
@@ -53,6 +57,8 @@ pub(super) struct State {
     /// Status of the last refusal of access; `None` when it was not to be trusted.
     pub(super) denied: Option<u16>,
     news: News,
+    /// Why the limit is what it is.
+    limit_why: Option<Reason>,
 }
 
 /// Changes of the limit that nobody was told of yet: the last one of each kind.
@@ -107,11 +113,17 @@ impl State {
         self.requests
     }
 
+    /// Requests in flight beside one that was just answered.
+    pub(super) fn others_in_flight(&self) -> u32 {
+        self.in_flight.saturating_sub(1)
+    }
+
     /// Counts a request as sent, or says when it may be: slots are no good when they are late.
     fn send(&mut self, now: Moment) -> Result<(), Moment> {
         if let Some(gcra) = &mut self.gcra {
             gcra.send(now)?;
         }
+        self.quotas.on_send(now);
         self.in_flight += 1;
         self.requests += 1;
         if let Some(limiter) = &mut self.limiter {
@@ -129,6 +141,8 @@ pub(super) enum Slot {
     At(Moment),
     /// Ask again then, without a permit.
     Later(Moment),
+    /// The same, so much later that items had better wait elsewhere.
+    Shut(Moment),
 }
 
 /// What the end of a request changed.
@@ -136,6 +150,8 @@ pub(super) struct Ending {
     pub(super) turn: Turn,
     /// The lane has another number of permits from now on.
     pub(super) moved: bool,
+    /// It asked to be left alone for longer than was known.
+    pub(super) paused: bool,
 }
 
 impl Lane {
@@ -160,6 +176,8 @@ impl Lane {
                 policy,
                 gcra: policy.rate.map(Gcra::new),
                 held_until: Moment(0),
+                quotas: Quotas::default(),
+                rate_why: String::new(),
                 breaker: Breaker::default(),
                 limiter,
                 limit,
@@ -171,6 +189,7 @@ impl Lane {
                 why: None,
                 denied: None,
                 news: News::default(),
+                limit_why: None,
             }),
         }
     }
@@ -262,12 +281,15 @@ impl Lane {
     /// With a permit in hand: when to send.
     pub(super) fn slot(&self, now: Moment) -> Slot {
         let mut s = self.state();
+        let from = s.held(now);
+        if from.since(now) >= limits::QUOTA_WAIT {
+            return Slot::Shut(from);
+        }
         if s.has_breaker(self.known)
             && let Admit::Wait(until) = s.breaker.admit(now)
         {
             return Slot::Later(until);
         }
-        let from = s.held_until.max(now);
         let next = s.gcra.as_ref().map_or(from, |g| g.peek(from));
         if next > now + limits::PERMIT_HOLD {
             s.breaker.cancelled();
@@ -292,8 +314,9 @@ impl Lane {
     /// or the service asked to be left alone meanwhile.
     pub(super) fn send(&self, now: Moment) -> Slot {
         let mut s = self.state();
-        if s.held_until > now {
-            return Slot::Later(s.held_until);
+        let until = s.held(now);
+        if until > now {
+            return Slot::Later(until);
         }
         match s.send(now) {
             Ok(()) => {
@@ -309,6 +332,7 @@ impl Lane {
         let mut s = self.state();
         let in_flight = self.in_use(&s);
         s.in_flight = s.in_flight.saturating_sub(1);
+        let mut paused = false;
         let (turn, change) = match verdict {
             None => {
                 s.breaker.cancelled();
@@ -320,6 +344,7 @@ impl Lane {
             Some(v) => {
                 s.throttled += u64::from(v.sign == Sign::Throttled);
                 if let Some(wait) = v.retry_after {
+                    paused = now + wait > s.held_until + limits::PERMIT_HOLD;
                     s.held_until = s.held_until.max(now + wait);
                 }
                 let turn = s.tell_breaker(v, self.known, tail, now);
@@ -330,18 +355,21 @@ impl Lane {
         let moved = change.is_some_and(|change| {
             self.resize(&mut s, change.limit);
             s.news.add(change);
+            if !change.reason.is_probe() {
+                s.limit_why = Some(change.reason);
+            }
             !matches!(change.reason, Reason::Probe)
                 && self.room.swap(change.limit, Ordering::Relaxed) != change.limit
         });
         self.release(&mut s);
-        Ending { turn, moved }
+        Ending { turn, moved, paused }
     }
 
     /// It waits as a whole, or could not be reached last; a host that an item names may not exist. What
     /// asks to be left alone for long speaks of a quota.
     pub(super) fn is_away(&self, now: Moment) -> bool {
         let s = self.state();
-        if s.held_until.since(now) >= limits::QUOTA_WAIT {
+        if s.held(now).since(now) >= limits::QUOTA_WAIT {
             return true;
         }
         s.breaker.open_since().is_some() || self.known && s.is_unreached()
@@ -362,18 +390,15 @@ impl Lane {
         std::mem::take(&mut self.state().news).0.into_iter().flatten()
     }
 
-    /// How long it was asked to be left alone from now on.
-    pub(super) fn held(&self, now: Moment) -> Duration {
-        self.state().held_until.since(now)
-    }
-
     pub(super) fn view(&self) -> LaneView {
         let s = self.state();
         LaneView {
             name: self.name.to_string(),
             in_flight: s.in_flight,
             limit: s.limit,
-            rate: s.policy.rate.map(|r| 1.0 / r.interval().as_secs_f64()),
+            rate: s.rate().map(|r| 1.0 / r.interval().as_secs_f64()),
+            limit_why: s.limit_why.map_or_else(String::new, |why| why.to_string()),
+            rate_why: s.rate_why.clone(),
             requests: s.requests,
             throttled: s.throttled,
         }

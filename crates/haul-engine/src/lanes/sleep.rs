@@ -25,15 +25,21 @@ struct Looks {
 impl Sleep {
     /// To be called every few seconds. The wall clock goes on while the machine is suspended, the other
     /// does not; both go on while the process is stopped.
-    pub(super) fn look(&self, now: Moment, wall: UnixMs) {
+    /// Returns for how long the machine was suspended since the last time.
+    pub(super) fn look(&self, now: Moment, wall: UnixMs) -> Duration {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slept = Duration::ZERO;
         if let Some((then, wall_then)) = looks.last {
             let (passed, on_the_wall) = (now.since(then), wall.since(wall_then));
             if passed >= GAP || on_the_wall >= passed + GAP {
                 looks.spoiled_until = Some(wall + WAKING);
             }
+            if on_the_wall >= passed + GAP {
+                slept = on_the_wall - passed;
+            }
         }
         looks.last = Some((now, wall));
+        slept
     }
 
     /// Whether an attempt that began then may have met it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use haul_core::{LaneId, Moment, limits};
+use haul_core::{Fault, LaneId, Moment, limits};
 
 use super::lane::{Lane, Slot};
 use super::{Held, LaneSet};
@@ -45,7 +45,7 @@ impl Lane {
     pub(super) fn outlook(&self, now: Moment) -> Outlook {
         let room = self.free();
         let s = self.state();
-        let from = s.held_until.max(now);
+        let from = s.held(now);
         let paced = s.gcra.as_ref().map_or(from, |g| g.peek(from));
         let probe = s.breaker.next_probe();
         let at = probe.map_or(paced, |probe| paced.max(probe));
@@ -61,7 +61,7 @@ impl Lane {
 
 impl LaneSet {
     /// As [`LaneSet::enter`], on the best of these lanes.
-    pub(super) async fn enter_any(&self, ids: &[LaneId]) -> (LaneId, Moment) {
+    pub(super) async fn enter_any(&self, ids: &[LaneId], patient: bool) -> Result<(LaneId, Moment), Fault> {
         let lanes: Vec<(LaneId, Arc<Lane>)> =
             ids.iter().filter_map(|id| Some((*id, self.get(*id)?))).collect();
         loop {
@@ -69,9 +69,13 @@ impl LaneSet {
             let now = self.clock.now();
             let best = lanes.iter().map(|lane| (lane.1.outlook(now), lane)).min_by_key(|(o, _)| *o);
             let Some((outlook, mut chosen)) = best else {
-                return (ids.first().copied().unwrap_or(LaneId(0)), now);
+                return Ok((ids.first().copied().unwrap_or(LaneId(0)), now));
             };
             if outlook.class == Class::Away {
+                let opens = lanes.iter().map(|l| l.1.state().held(now)).min().unwrap_or(now);
+                if !patient && opens.since(now) >= limits::QUOTA_WAIT {
+                    return Err(self.shut(&chosen.1, opens));
+                }
                 self.clock.sleep_until(outlook.at.min(now + LOOK_AGAIN)).await;
                 continue;
             }
@@ -85,15 +89,15 @@ impl LaneSet {
             let mut permit = Held { lane: Some(lane), granted: false };
             let now = self.clock.now();
             match lane.slot(now) {
-                Slot::Now => return (*id, permit.sent(now)),
+                Slot::Now => return Ok((*id, permit.sent(now))),
                 Slot::At(at) => {
                     permit.granted = true;
                     if let Some(sent) = self.await_slot(lane, at).await {
-                        return (*id, permit.sent(sent));
+                        return Ok((*id, permit.sent(sent)));
                     }
                 }
                 // Somebody else was quicker.
-                Slot::Later(until) => {
+                Slot::Later(until) | Slot::Shut(until) => {
                     drop(permit);
                     self.clock.sleep_until(until.min(now + Duration::from_millis(10))).await;
                 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use haul_core::lane::{LaneEnd, Saved};
+use haul_core::pace::hint::Stated;
 use haul_core::{Fault, LaneId, Lanes, Moment, Origin, Permit, Verdict};
 
 use super::LaneSet;
@@ -28,14 +29,26 @@ impl StepLanes {
     }
 
     /// As [`Lanes::enter`], without a future on the heap.
-    pub(crate) async fn permit(&self, lane: LaneId) -> Permit {
-        let sent = self.0.set.enter(lane).await;
-        Permit::new(lane, sent, self.0.clone())
+    ///
+    /// # Errors
+    /// The lane is shut for long.
+    pub(crate) async fn permit(&self, lane: LaneId) -> Result<Permit, Fault> {
+        let sent = self.0.set.enter(lane, false).await?;
+        Ok(Permit::new(lane, sent, self.0.clone()))
     }
 
     /// As [`StepLanes::permit`], of lanes that stand in for each other.
-    pub(crate) async fn permit_of(&self, lanes: &[LaneId]) -> Permit {
-        let (lane, sent) = self.0.set.enter_any(lanes).await;
+    ///
+    /// # Errors
+    /// All of them are shut for long.
+    pub(crate) async fn permit_of(&self, lanes: &[LaneId]) -> Result<Permit, Fault> {
+        let (lane, sent) = self.0.set.enter_any(lanes, false).await?;
+        Ok(Permit::new(lane, sent, self.0.clone()))
+    }
+
+    /// Who is patient is never told that a lane is shut.
+    fn granted(&self, lane: LaneId, entered: Result<(LaneId, Moment), Fault>) -> Permit {
+        let (lane, sent) = entered.unwrap_or_else(|_| (lane, self.0.set.clock.now()));
         Permit::new(lane, sent, self.0.clone())
     }
 }
@@ -56,11 +69,18 @@ impl Lanes for StepLanes {
     }
 
     async fn enter(&self, lane: LaneId) -> Permit {
-        self.permit(lane).await
+        // Only sources come this way: they have nothing else to do.
+        let entered = self.0.set.enter(lane, true).await;
+        self.granted(lane, entered.map(|sent| (lane, sent)))
+    }
+
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        self.0.set.stated(lane, limits);
     }
 
     async fn enter_any(&self, lanes: &[LaneId]) -> Permit {
-        self.permit_of(lanes).await
+        let first = lanes.first().copied().unwrap_or(LaneId(0));
+        self.granted(first, self.0.set.enter_any(lanes, true).await)
     }
 
     fn saved(&self, how: Saved) {

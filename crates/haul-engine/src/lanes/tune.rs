@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use haul_core::Origin;
 use haul_core::job::Concurrency;
 use haul_core::lane::LanePolicy;
-use haul_core::pace::{Gcra, Rate};
+use haul_core::pace::Rate;
 
 use super::LaneSet;
 use super::lane::Lane;
@@ -73,10 +73,7 @@ impl LaneSet {
         for lane in self.all().iter().filter(|l| meant(&l.name)) {
             let mut state = lane.state();
             old.push(state.policy.rate.replace(rate));
-            match &mut state.gcra {
-                Some(gcra) => gcra.set_rate(rate),
-                None => state.gcra = Some(Gcra::new(rate)),
-            }
+            state.pace();
         }
         let what = host.map_or("rate".to_owned(), |host| format!("rate {host}"));
         let old = old.into_iter().map(|r| r.map_or("none".to_owned(), |r| r.to_string()));

@@ -25,8 +25,11 @@ impl Lane {
                 (Some(FORBIDDEN), _) => {
                     "refuses access to everything (403; if that is meant: --on 403=fail)".to_owned()
                 }
-                _ if self.credential.is_empty() => "refuses access".to_owned(),
-                _ => format!("refuses the credentials ({}), which are read again", self.credential),
+                _ if self.credential.is_empty() => "needs credentials: it refuses access".to_owned(),
+                _ => format!(
+                    "needs credentials: it refuses those it is given ({}), which are read again",
+                    self.credential
+                ),
             },
             Sign::Answered | Sign::Erred => "does not answer".to_owned(),
         };

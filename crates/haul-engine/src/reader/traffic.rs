@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use haul_core::lane::Saved;
+use haul_core::pace::hint::Stated;
 use haul_core::{Fault, LaneId, Lanes, Origin, Permit};
 use tokio::sync::Notify;
 
@@ -85,7 +86,7 @@ impl Lanes for AskingLanes<'_> {
     }
 
     async fn enter(&self, lane: LaneId) -> Permit {
-        let permit = self.lanes.permit(lane).await;
+        let permit = self.lanes.enter(lane).await;
         self.asking.granted();
         permit
     }
@@ -98,6 +99,10 @@ impl Lanes for AskingLanes<'_> {
 
     fn saved(&self, how: Saved) {
         self.lanes.saved(how);
+    }
+
+    fn stated(&self, lane: LaneId, limits: &[Stated]) {
+        self.lanes.stated(lane, limits);
     }
 
     fn failed(&self, fault: &Fault) {

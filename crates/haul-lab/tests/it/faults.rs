@@ -140,6 +140,8 @@ fn a_rate_limit_says_when_to_come_back() {
     assert_eq!(refused[0].header("retry-after"), Some("7"));
     assert_eq!(refused[0].header("x-ratelimit-limit"), Some("20"));
     assert_eq!(refused[0].header("x-ratelimit-remaining"), Some("0"));
+    assert_eq!((replies[0].status, replies[0].header("x-ratelimit-remaining")), (200, Some("1")));
+    assert_eq!(replies[0].header("x-ratelimit-limit"), Some("20"));
     let truth = lab.truth(Service::Users).unwrap();
     assert_eq!((truth.statuses[&429], truth.accepted), (refused.len() as u64, 10 - refused.len() as u64));
     std::thread::sleep(Duration::from_millis(120));

@@ -34,7 +34,7 @@ pub fn lanes_json(now: &Snapshot) -> Value {
     let lanes = now.lanes.iter().map(|l| {
         json!({
             "host": l.name, "in_flight": l.in_flight, "limit": l.limit, "rate": l.rate,
-            "requests": l.requests, "throttled": l.throttled,
+            "requests": l.requests, "throttled": l.throttled, "limit_why": l.limit_why, "rate_why": l.rate_why,
         })
     });
     lanes.collect()

@@ -20,6 +20,7 @@ mod get;
 mod helped;
 #[cfg(unix)]
 mod living;
+mod pacing;
 mod plan;
 #[cfg(target_os = "linux")]
 #[path = "../../../haul-engine/tests/shim/powercut.rs"]

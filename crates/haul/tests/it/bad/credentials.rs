@@ -59,7 +59,7 @@ fn refused_later_the_service_is_waited_for_and_the_reference_read_again() {
     let asked = scene.lab.truth(Service::Index).unwrap().requests;
     scene.place.write("token", "tuesday");
     let said = said(child.wait_with_output().unwrap()).ended(0).ends_with("all done");
-    let said = said.told(&["refuses the credentials (index), which are read again"]);
+    let said = said.told(&["needs credentials: it refuses those it is given (index), which are read again"]);
     assert_eq!(said.counts(), [600, 600, 0, 0, 0, 0, 0], "no item is charged for it");
     scene.accepted(600);
     assert!(asked < 50 + 200, "an expired token burns no requests: {asked}");
