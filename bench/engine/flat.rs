@@ -102,6 +102,7 @@ fn orders(items: u64) -> Orders {
             concurrency: haul_core::pace::Concurrency::Fixed(32),
             replica_of: None,
         },
+        ranks: None,
         budget: Budget::new(limits::MEMORY_DEFAULT),
         policy: Policy::default(),
     }

@@ -9,6 +9,7 @@ use haul_core::job::{
     self, Job, LimitsSpec, OutputSpec, PagesSpec, RowFormat, ServiceSpec, SourceSpec, StepKind, StepSpec,
 };
 use haul_core::lane::{LanePolicy, Origin};
+use haul_core::rank::Ranks;
 use haul_core::{Effect, Fault, Opener, Step};
 
 use crate::expr::Expr;
@@ -16,6 +17,7 @@ use crate::http::{
     Client, ClientOptions, HeaderLines, HttpLocation, Proxies, Roots, StatusRules, Url, Witness,
 };
 use crate::pages::PagesOpener;
+use crate::priority::Priority;
 use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
@@ -91,6 +93,8 @@ pub struct Assembled {
     pub lanes: Vec<(Origin, LanePolicy)>,
     /// The pace of any other.
     pub lane_default: LanePolicy,
+    /// How urgent items are.
+    pub ranks: Option<Arc<dyn Ranks>>,
     /// The connections of the run.
     pub client: Arc<Client>,
     credentials: Vec<Arc<Credential>>,
@@ -137,6 +141,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
     if let Some(row) = job.output.as_ref().and_then(|o| row(o).transpose()).transpose()? {
         steps.need(row.names().unwrap_or_default(), "the row");
     }
+    let ranks = ranks(job, &mut steps)?;
     let mut opener = source(job, context, &client, &mut steps)?;
     // What is only looked at claims no names.
     let downloads = steps.downloads.take().filter(|_| context.witness.is_none()).map(|(files, depot)| {
@@ -159,6 +164,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         downloads,
         lanes: steps.lanes,
         lane_default: policy(None, &job.limits),
+        ranks,
         client,
         credentials: steps.credentials.into_values().collect(),
     })
@@ -206,6 +212,13 @@ fn pages(
     let opener = PagesOpener::new(source, spec, endpoint)
         .map_err(|e| AssembleError { offset: e.offset, ..wrong(&format!("source.{}", e.key), &e) })?;
     Ok(Arc::new(opener))
+}
+
+fn ranks(job: &Job, steps: &mut Steps<'_>) -> Result<Option<Arc<dyn Ranks>>, AssembleError> {
+    let Some(text) = &job.limits.priority else { return Ok(None) };
+    let expr = expr(text, "limits.priority")?;
+    steps.need(expr.names().unwrap_or_default(), "the priority");
+    Ok(Some(Arc::new(Priority::new(expr))))
 }
 
 fn row(spec: &OutputSpec) -> Result<Option<Expr>, AssembleError> {

@@ -5,6 +5,7 @@ pub mod decode;
 pub mod expr;
 pub mod http;
 pub mod pages;
+pub mod priority;
 pub mod rows;
 pub mod secrets;
 pub mod sinks;

@@ -218,13 +218,13 @@ pub struct TickRow {
 /// A change of what is known about a lane, with its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneNote {
-    /// Host and port.
+    /// Host and port; empty for the run as a whole.
     pub lane: String,
     /// When.
     pub at: UnixMs,
-    /// What changed: `rate`, `concurrency`, `pause`.
+    /// What changed: `rate`, `concurrency`, `pause`, `breaker`; or `goal`, when a process ends.
     pub what: &'static str,
-    /// The new value.
+    /// The new value: requests a second, requests in flight, seconds, 1 for open; milliseconds.
     pub value: f64,
     /// Why.
     pub reason: String,

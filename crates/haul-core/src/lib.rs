@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod limits;
 pub mod outcome;
 pub mod pace;
+pub mod rank;
 pub mod record;
 pub mod secret;
 pub mod sink;

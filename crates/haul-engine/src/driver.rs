@@ -1,6 +1,7 @@
 //! The one owner of a run's course: it admits items into the window, brings parked ones back when
 //! they are due, and knows when everything is done. Every event passes through its loop.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use haul_core::job::OnInvalid;
 use haul_core::ledger::Exception;
 use haul_core::source::NewItem;
 use haul_core::watermark::Settled;
-use haul_core::{Fault, KeyHash, Moment, Seq, SliceId, UnixMs, limits};
+use haul_core::{Fault, KeyHash, Moment, Record, Seq, SliceId, UnixMs, limits};
 use tokio::sync::{mpsc, watch};
 
 use crate::committer::Notice;
@@ -207,6 +208,10 @@ impl Driver {
             Notice::Due(rows) => {
                 s.asked_due = false;
                 s.due.extend(rows);
+                if let Some(ranks) = &self.shop.ranks {
+                    let urgency = |row: &Exception| ranks.rank(&Record::new(row.record.clone()));
+                    s.due.make_contiguous().sort_by_cached_key(|row| Reverse(urgency(row)));
+                }
             }
             Notice::Low(low) => return Err(EngineError::Ledger(low)),
             Notice::Failed(error) => return Err(error),

@@ -23,6 +23,16 @@ pub(crate) enum Judgement {
     Exception(Box<Exception>),
 }
 
+impl Judgement {
+    /// Whether the item has its outcome: what is parked is yet to get one.
+    pub(crate) fn is_outcome(&self) -> bool {
+        match self {
+            Judgement::Done { .. } | Judgement::Skipped => true,
+            Judgement::Exception(row) => row.why.outcome().is_some(),
+        }
+    }
+}
+
 /// An item leaves the window.
 pub(crate) struct Settled {
     pub(crate) slice: SliceId,

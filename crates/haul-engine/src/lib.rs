@@ -18,6 +18,7 @@ mod meter;
 mod obey;
 pub mod orders;
 mod queue;
+mod reach;
 mod reader;
 mod resume;
 mod retries;

@@ -38,6 +38,11 @@ impl Latency {
         }
     }
 
+    /// One quantile in microseconds.
+    pub(crate) fn quantile(&self, share: f64) -> u64 {
+        self.0.as_ref().filter(|h| !h.is_empty()).map_or(0, |h| h.value_at_quantile(share))
+    }
+
     pub(crate) fn reset(&mut self) {
         if let Some(h) = &mut self.0 {
             h.reset();

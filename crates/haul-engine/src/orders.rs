@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_core::finish::Finish;
-use haul_core::job::{Delivery, IfChanged, OnInvalid, RetrySpec};
+use haul_core::job::{Delivery, Goal, IfChanged, OnInvalid, RetrySpec};
 use haul_core::lane::{LanePolicy, Origin};
 use haul_core::pace::{Backoff, Concurrency};
+use haul_core::rank::Ranks;
 use haul_core::step::Render;
 use haul_core::{Aggregate, Budget, Opener, Sink, Step, limits};
 
@@ -45,6 +46,8 @@ pub struct Orders {
     pub lanes: Vec<(Origin, LanePolicy)>,
     /// Pace of every other origin.
     pub lane_default: LanePolicy,
+    /// How urgent items are; None: all alike.
+    pub ranks: Option<Arc<dyn Ranks>>,
     /// Byte accounting.
     pub budget: Budget,
     /// Everything else.
@@ -58,6 +61,8 @@ pub struct Policy {
     pub retry: RetrySpec,
     /// Waits between attempts.
     pub backoff: Backoff,
+    /// Latency that is aimed at.
+    pub goal: Option<Goal>,
     /// What happens to an effect whose reply was lost.
     pub delivery: Delivery,
     /// Items in work at once: so many when it is fixed, else as many as the lanes have room for.
@@ -83,6 +88,7 @@ impl Default for Policy {
         Policy {
             retry: RetrySpec::default(),
             backoff: Backoff::default(),
+            goal: None,
             delivery: Delivery::default(),
             concurrency: Concurrency::default(),
             on_invalid: OnInvalid::default(),

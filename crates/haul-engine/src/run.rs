@@ -16,6 +16,7 @@ use crate::lanes::{LaneSet, StepLanes};
 use crate::meter::Meter;
 use crate::orders::{Orders, Output};
 use crate::queue::Queue;
+use crate::reach::Reach;
 use crate::reader::{self, SourceCx};
 use crate::resume::{self, Situation, Standing};
 use crate::retries::Retries;
@@ -146,6 +147,8 @@ impl Running {
             stages: slots(&orders.stages, &lanes, &meters),
             render,
             observe: !orders.aggregates.is_empty(),
+            ranks: orders.ranks,
+            tally: Tally { goal: orders.policy.goal.map(Reach::new), ..Tally::default() },
             policy: orders.policy,
             budget: orders.budget,
             started: clock.now(),
@@ -153,7 +156,6 @@ impl Running {
             lanes,
             inbox: inbox.clone(),
             closing: Closing::default(),
-            tally: Tally::default(),
             source_meter,
             meters,
         });
@@ -240,6 +242,7 @@ impl Running {
             self.drain().await;
         }
         self.driver.staff.dismiss().await;
+        self.driver.note_goal();
         self.driver.shop.inbox.push(Note::Close);
         let failed = self.close().await;
         let why = result?;

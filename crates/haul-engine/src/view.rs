@@ -163,6 +163,8 @@ pub struct Snapshot {
     pub paused_since: Option<UnixMs>,
     /// Bad input since this process began: the first few items, and the latest.
     pub rejects: Vec<RejectView>,
+    /// The latency goal, and whether this process meets it.
+    pub goal: Option<GoalView>,
     /// Reasons why nothing moves: `videos:8001 refuses connections since 02:14; probe every 30 s`.
     pub waiting_for: Vec<String>,
     /// Bytes held now by the budget, and the most ever held.
@@ -183,6 +185,20 @@ pub struct RejectView {
     pub message: String,
     /// How many were rejected so far in the whole run, this one included.
     pub count: u64,
+}
+
+/// A latency goal and what is reached.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GoalView {
+    /// `p95 < 5s`.
+    pub goal: String,
+    /// Whether that share of the items was settled soon enough.
+    pub met: bool,
+    /// Microseconds from reading to settling that this share needed at most (within 1 %).
+    pub reached_us: u64,
+    /// Items settled.
+    pub items: u64,
 }
 
 /// One step's traffic.

@@ -15,6 +15,7 @@ use haul_core::cx::RunKey;
 use haul_core::job::Delivery;
 use haul_core::ledger::{Exception, FaultNote, Why};
 use haul_core::pace::backoff::{Retry, Tried, after_fault};
+use haul_core::rank::{Rank, Ranks};
 use haul_core::step::Render;
 use haul_core::{
     Applied, Budget, Clock, Cx, Effect, Fault, FaultClass, Flow, Item, Moment, Step, UnixMs, limits,
@@ -26,11 +27,16 @@ use crate::inbox::{Inbox, Judgement, Note, Settled};
 use crate::lanes::{LaneSet, StepLanes};
 use crate::meter::Meter;
 use crate::orders::Policy;
+use crate::reach::Reach;
 use crate::view::StepView;
 
 /// An item on its way, and what it has been through.
 pub(crate) struct Work {
     pub(crate) item: Item,
+    /// How urgent it is.
+    pub(crate) rank: Rank,
+    /// When it was read, or first tried by an earlier process.
+    pub(crate) read: UnixMs,
     /// Attempts charged before this one.
     pub(crate) attempts: u32,
     pub(crate) uncharged: Duration,
@@ -58,6 +64,7 @@ pub(crate) struct Shop {
     pub(crate) stages: Vec<Vec<StepSlot>>,
     pub(crate) render: Option<Arc<dyn Render>>,
     pub(crate) observe: bool,
+    pub(crate) ranks: Option<Arc<dyn Ranks>>,
     pub(crate) policy: Policy,
     pub(crate) budget: Budget,
     pub(crate) clock: Arc<dyn Clock>,
@@ -76,6 +83,7 @@ pub(crate) struct Tally {
     pub(crate) faults: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) memo_saved: AtomicU64,
+    pub(crate) goal: Option<Reach>,
 }
 
 /// How the steps ended.
@@ -115,6 +123,9 @@ impl Shop {
                 self.fault(&work, first, fault, unsafe_effect)
             }
         };
+        if let Some(reach) = self.tally.goal.as_ref().filter(|_| judgement.is_outcome()) {
+            reach.settled(self.clock.wall().since(work.read));
+        }
         let note = Note::Settled(Settled {
             slice: work.item.slice,
             seq: work.item.seq,

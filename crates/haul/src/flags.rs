@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use haul_core::job::units::{parse_duration, parse_size};
 use haul_core::job::{
-    Column, Concurrency, Delivery, HeaderMode, IfChanged, MaxFailed, OnInvalid, parse_column,
+    Column, Concurrency, Delivery, Goal, HeaderMode, IfChanged, MaxFailed, OnInvalid, parse_column,
 };
 use haul_engine::rundir::RunDir;
 
@@ -98,6 +98,12 @@ pub struct PaceFlags {
     /// Time for one attempt [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
+    /// How urgent an item is, as a jq expression: 0, which is usual, to 3; true is 3
+    #[arg(long, value_name = "EXPR")]
+    pub priority: Option<String>,
+    /// Latency to aim at, from reading an item to its outcome; reported as met or not: 'p95 < 5s'
+    #[arg(long, value_name = "GOAL", value_parser = Goal::parse)]
+    pub goal: Option<Goal>,
     /// Bytes held for everything that grows with the input [default: 12MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,

@@ -19,6 +19,7 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
         aggregates: Vec::new(),
         lanes: live.lanes,
         lane_default: live.lane_default,
+        ranks: live.ranks,
         budget: Budget::new(job.limits.memory),
         policy: policy(job),
     }
@@ -28,6 +29,7 @@ fn policy(job: &Job) -> Policy {
     let only_read = job.source.pages.is_some() && job.steps.is_empty();
     Policy {
         retry: job.retry,
+        goal: job.limits.goal,
         delivery: job.delivery,
         concurrency: job.limits.concurrency,
         on_invalid: job.source.on_invalid,

@@ -106,6 +106,7 @@ impl Standing {
             "bytes_total": live.and_then(|l| l.bytes_total),
             "paused_since_ms": live.and_then(|l| l.paused_since).map(|t| t.0),
             "waiting_for": live.map(|l| l.waiting_for.clone()),
+            "goal": live.map(|l| crate::summary::goal_json(l)),
             "memory": live.map(|l| json!({ "held": l.memory.0, "peak": l.memory.1, "limit": l.memory_limit })),
             "lanes": live.map(|l| lanes_json(l)),
             "failures": self.groups.groups.iter().take(GROUPS).map(|g| json!({
@@ -217,6 +218,7 @@ fn live_lines(live: &Snapshot) -> String {
     if !live.lanes.is_empty() {
         text.push_str(&crate::summary::lane_table(&live.lanes));
     }
+    text.push_str(&crate::summary::goal_line(live));
     for reason in &live.waiting_for {
         text.push_str(&format!("waiting: {reason}\n"));
     }

@@ -102,6 +102,7 @@ impl Summary<'_> {
             ));
         }
         text.push_str(&self.saved());
+        text.push_str(&goal_line(last));
         text.push_str(&self.cost_line());
         if self.verbose {
             text.push_str(&lanes(last));
@@ -236,6 +237,7 @@ impl Summary<'_> {
             "memo_saved": last.memo_saved,
             "cache_saved": shared(last).1,
             "coalesced": shared(last).0,
+            "goal": goal_json(last),
             "commits": last.commits,
             "rss_peak": self.cost.rss_peak,
             "cpu_ms": self.cost.cpu_ms,
@@ -249,6 +251,21 @@ impl Summary<'_> {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Whether the latency goal of the job was met by this process.
+pub fn goal_line(last: &Snapshot) -> String {
+    let Some(g) = last.goal.as_ref().filter(|g| g.items > 0) else { return String::new() };
+    let share = g.goal.split(' ').next().unwrap_or_default();
+    let word = if g.met { "met" } else { "missed" };
+    let of = format::items(g.items);
+    format!("goal {}: {word} ({share} was {} over {of})\n", g.goal, format::micros(g.reached_us))
+}
+
+/// The same for a program.
+pub fn goal_json(last: &Snapshot) -> Value {
+    let goal = last.goal.as_ref();
+    json!(goal.map(|g| json!({ "goal": g.goal, "met": g.met, "reached_us": g.reached_us, "items": g.items })))
 }
 
 /// Requests that lookups did not send: an identical one was in flight, or had been kept.

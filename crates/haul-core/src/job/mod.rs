@@ -11,6 +11,7 @@ mod diagnose;
 mod download;
 mod each;
 mod freeze;
+mod goal;
 mod identity;
 mod pages;
 mod parse;
@@ -32,6 +33,7 @@ pub use diagnose::{Diagnostic, Place, Places, line_column, nearest, tidy};
 pub use download::{DownloadSpec, FileSpec, parse_file};
 pub use each::{EachStep, parse_each};
 pub use freeze::freeze;
+pub use goal::Goal;
 pub use identity::{Identity, what_differs};
 pub use pages::{AggregateKind, AggregateSpec, IdRange, PageSize, PagesSpec, Paging};
 pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
@@ -397,6 +399,11 @@ pub struct LimitsSpec {
     pub min_throughput: u64,
     /// Bytes of the destination's disk that stay free.
     pub keep_free: u64,
+    /// Expression over the record as it was read: 0, which is usual, to 3; what is higher is begun
+    /// first. None: all are alike.
+    pub priority: Option<String>,
+    /// Latency that is aimed at, and reported as met or not.
+    pub goal: Option<Goal>,
 }
 
 impl Default for LimitsSpec {
@@ -410,6 +417,8 @@ impl Default for LimitsSpec {
             read_timeout: Duration::from_secs(30),
             min_throughput: 1024,
             keep_free: 0,
+            priority: None,
+            goal: None,
         }
     }
 }

@@ -337,6 +337,8 @@ fn limits(spec: &LimitsSpec) -> Section {
     if spec.keep_free != usual.keep_free {
         s.line("keep_free", quoted(&format_size(spec.keep_free)));
     }
+    s.text("priority", spec.priority.as_deref());
+    s.text("goal", spec.goal.map(|goal| goal.to_string()).as_deref());
     s
 }
 

@@ -216,19 +216,21 @@ fn output() -> impl Strategy<Value = OutputSpec> {
 }
 
 fn limits() -> impl Strategy<Value = LimitsSpec> {
-    let sizes = (0u64..1 << 44, 0u64..1 << 44);
-    (concurrency(), prop::option::of(rate()), (1u64 << 20)..1 << 44, time(), time(), time(), sizes).prop_map(
-        |(concurrency, rate, memory, timeout, connect_timeout, read_timeout, (min_throughput, keep_free))| {
-            LimitsSpec {
-                concurrency,
-                rate,
-                memory,
-                timeout,
-                connect_timeout,
-                read_timeout,
-                min_throughput,
-                keep_free,
-            }
+    let sizes = ((1u64 << 20)..1 << 44, 0u64..1 << 44, 0u64..1 << 44);
+    let goal = (1u32..1000, time()).prop_map(|(permille, within)| Goal { permille, within });
+    let pace = (concurrency(), prop::option::of(rate()), prop::option::of(text()), prop::option::of(goal));
+    (pace, sizes, [time(), time(), time()]).prop_map(
+        |((concurrency, rate, priority, goal), (memory, min_throughput, keep_free), times)| LimitsSpec {
+            concurrency,
+            rate,
+            memory,
+            timeout: times[0],
+            connect_timeout: times[1],
+            read_timeout: times[2],
+            min_throughput,
+            keep_free,
+            priority,
+            goal,
         },
     )
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haul_core::budget::Account;
 use haul_core::ledger::{Exception, FaultNote, Why as RowWhy};
+use haul_core::rank::Rank;
 use haul_core::source::NewItem;
 use haul_core::{Fault, Item, Position, Record, Seq, SliceId, UnixMs};
 
@@ -86,8 +87,11 @@ impl Driver {
         let paused = row
             .filter(|_| uncharged_since.is_none())
             .map_or(Duration::ZERO, |r| self.shop.lanes.gate.shut_between(r.last, self.shop.clock.wall()));
+        let rank = self.shop.ranks.as_ref().map_or_else(Rank::default, |r| r.rank(&item.record));
         Work {
             item,
+            rank,
+            read: row.map_or_else(|| self.shop.clock.wall(), |r| r.first),
             attempts: row.map_or(0, |r| r.attempts),
             uncharged: Duration::from_millis(row.map_or(0, |r| r.uncharged_ms)) + paused,
             first: row.map(|r| r.first),

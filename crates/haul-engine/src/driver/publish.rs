@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use haul_core::ledger::TickRow;
+use haul_core::ledger::{LaneNote, TickRow};
 
 use super::Driver;
 use crate::inbox::Note;
@@ -28,6 +28,7 @@ impl Driver {
             view.read = self.read.values().map(|r| r.items).sum();
             view.steps = shop.step_views();
             view.waiting_for = waiting_for;
+            view.goal = shop.tally.goal.as_ref().map(|reach| reach.view());
             view.lanes = lanes;
             view.memory = (shop.budget.used(), shop.budget.peak());
             view.memory_limit = shop.budget.limit();
@@ -39,6 +40,16 @@ impl Driver {
         let moved = (settled, requests) != self.state.published;
         self.state.published = (settled, requests);
         moved
+    }
+
+    /// Keeps in the ledger whether the goal was met.
+    pub(crate) fn note_goal(&self) {
+        let Some(g) = self.shop.tally.goal.as_ref().map(|reach| reach.view()).filter(|g| g.items > 0) else {
+            return;
+        };
+        let reason = format!("{}: {} by {} items", g.goal, if g.met { "met" } else { "missed" }, g.items);
+        let (at, value) = (self.shop.clock.wall(), g.reached_us as f64 / 1000.0);
+        self.shop.inbox.push(Note::Lane(LaneNote { lane: String::new(), at, what: "goal", value, reason }));
     }
 
     fn tick(&mut self, settled: u64, faults: u64) {

@@ -172,7 +172,8 @@ fn learned(conn: &Connection, now: UnixMs) -> rusqlite::Result<Vec<LaneNote>> {
 /// A row `lane, at, what, value, reason`; `None` when `what` is unknown.
 pub(super) fn lane(r: &Row<'_>) -> rusqlite::Result<Option<LaneNote>> {
     let word: String = r.get(2)?;
-    let Some(what) = ["rate", "concurrency", "pause"].into_iter().find(|w| *w == word) else {
+    let Some(what) = ["rate", "concurrency", "pause", "breaker", "goal"].into_iter().find(|w| *w == word)
+    else {
         return Ok(None);
     };
     Ok(Some(LaneNote { lane: r.get(0)?, at: UnixMs(r.get(1)?), what, value: r.get(3)?, reason: r.get(4)? }))

@@ -343,3 +343,41 @@ fn a_stop_does_not_wait_for_a_service_that_is_down() {
         assert_eq!((world.unique(), world.repeated()), (3000, 0));
     }
 }
+
+/// Every seventh item is urgent.
+struct Sevens;
+
+impl haul_core::rank::Ranks for Sevens {
+    fn rank(&self, record: &haul_core::Record) -> haul_core::rank::Rank {
+        let text = String::from_utf8_lossy(record.base()).into_owned();
+        let n: u64 = text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+        haul_core::rank::Rank::new(if n.is_multiple_of(7) { 2 } else { 0 })
+    }
+}
+
+#[test]
+fn urgent_items_of_the_window_are_begun_first_and_the_others_get_a_tenth() {
+    let (world, ledger, texts) = (Arc::default(), MemoryLedger::new(), Texts::numbers(1400));
+    let order: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
+    let log = order.clone();
+    let index = move |text: &str, _: u64| {
+        log.lock().unwrap().push(text.parse().unwrap());
+        Answer::Good
+    };
+    let mut o = enrich(&texts, &world, good, index);
+    o.ranks = Some(Arc::new(Sevens));
+    o.policy.goal = Some(haul_core::job::Goal::parse("p50 < 1h").unwrap());
+    // Everything is in the window before the first one is begun.
+    let end = drive(o, &ledger, nothing).unwrap();
+    assert_eq!(end.counts, Counts { done: 1400, ..Counts::default() });
+    let goal = end.last.goal.unwrap();
+    assert_eq!((goal.met, goal.items, goal.goal.as_str()), (true, 1400, "p50 < 1h"));
+    assert!(ledger.lanes().iter().any(|n| n.what == "goal" && n.reason == "p50 < 1h: met by 1400 items"));
+    let order = order.lock().unwrap();
+    let urgent = |n: &&u64| n.is_multiple_of(7);
+    let (first, last) = (&order[300..900], &order[1100..]);
+    let others = last.iter().filter(urgent).count();
+    assert!(order[..300].iter().filter(urgent).count() > 150, "{:?}", &order[..300]);
+    assert_eq!(others, 0, "the urgent ones are all done by then");
+    assert!(first.iter().any(|n| !n.is_multiple_of(7)), "the others are not left waiting");
+}

@@ -276,6 +276,7 @@ pub fn orders(texts: &Texts, stages: Vec<Vec<Arc<dyn Step>>>) -> Orders {
         aggregates: Vec::new(),
         lanes,
         lane_default: policy,
+        ranks: None,
         budget: Budget::new(12 << 20),
         policy: Policy::default(),
     }

@@ -41,6 +41,11 @@ fn lay_pace(job: &mut Job, flags: &PaceFlags, places: &mut Places, out: &mut Pro
     job.retry.give_up_after = flags.give_up_after.or(job.retry.give_up_after);
     job.retry.max_failed = flags.max_failed.or(job.retry.max_failed);
     job.limits.timeout = flags.timeout.unwrap_or(job.limits.timeout);
+    if let Some(expr) = &flags.priority {
+        job.limits.priority = Some(expr.clone());
+        places.note("limits.priority", Place::Argument(format!("--priority {expr}")));
+    }
+    job.limits.goal = flags.goal.or(job.limits.goal);
     if let Some(memory) = flags.memory {
         job.limits.memory = memory;
         places.note("limits.memory", Place::Argument("--memory".to_owned()));

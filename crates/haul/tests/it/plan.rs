@@ -155,6 +155,10 @@ fn every_flag_lowers_to_its_key() {
         "2",
         "--give-up-after",
         "6h",
+        "--priority",
+        ".fresh",
+        "--goal",
+        "p95 < 5s",
         "--timeout",
         "1m30s",
         "--memory",
@@ -193,9 +197,11 @@ attempts      = 2
 give_up_after = "6h"
 
 [limits]
-rate    = "10/s"
-memory  = "64MiB"
-timeout = "1m30s"
+rate     = "10/s"
+memory   = "64MiB"
+timeout  = "1m30s"
+priority = ".fresh"
+goal     = "p95 < 5s"
 "#;
     assert_eq!(place.haul(&args).ended(0).out, wanted);
 }

@@ -5,7 +5,7 @@ use super::tree::{Node, Table, Value};
 use super::{service, source};
 use crate::job::diagnose::{Diagnostic, Place};
 use crate::job::units::{parse_duration, parse_size};
-use crate::job::{IfExists, LimitsSpec, MaxFailed, OutputSpec, RetrySpec, RowFormat};
+use crate::job::{Goal, IfExists, LimitsSpec, MaxFailed, OutputSpec, RetrySpec, RowFormat};
 use std::time::Duration;
 
 pub(super) fn output(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> Option<OutputSpec> {
@@ -44,6 +44,8 @@ pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> 
         read_timeout: r.take("read_timeout", out, duration).unwrap_or(usual.read_timeout),
         min_throughput: r.take("min_throughput", out, size).unwrap_or(usual.min_throughput),
         keep_free: r.take("keep_free", out, size).unwrap_or(usual.keep_free),
+        priority: r.take("priority", out, reader::text),
+        goal: r.take("goal", out, |n| reader::parsed(n, "text like \"p95 < 5s\"", Goal::parse)),
     };
     r.finish(out);
     limits
