@@ -43,6 +43,7 @@ During   runs     list runs and how they are
          results  print what a run has counted so far
 After    errors   show what failed, was rejected or is in doubt, by kind
          retry    try failed items again
+         report   what became of a run and why: text, JSON, or one HTML page
          settle   say what became of items that failed or are in doubt
          rm       delete runs
          gc       delete old runs that nobody needs

@@ -15,6 +15,7 @@ mod lower;
 mod metrics;
 mod output;
 mod progress;
+mod report;
 mod results;
 mod runs;
 mod signals;

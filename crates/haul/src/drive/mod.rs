@@ -28,7 +28,7 @@ use crate::flags::RunFlags;
 use crate::log::Level;
 use crate::progress::{Progress, Terminal, counts_json, event};
 use crate::summary::{self, Summary};
-use crate::{cost, exit, format, metrics, output, results, runs, signals, typed};
+use crate::{cost, exit, format, metrics, output, report, results, runs, signals, typed};
 use claim::Claim;
 pub use claim::Run;
 pub use detach::{INNER, start as detach};
@@ -281,6 +281,7 @@ impl Outcome<'_> {
         let level = if status == exit::DONE { Level::Info } else { Level::Warn };
         self.progress.end(level, &summary.text(), summary.json());
         self.results();
+        report::keep(&self.run.dir, &summary.json(), &ending.last);
         self.after(status, &summary.json());
         if let (Why::Invalid { message }, true) = (&ending.why, self.flags.show.quiet) {
             output::complain(message);

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod man;
 pub mod pause;
 pub mod plan;
+pub mod report;
 pub mod results;
 pub mod resume;
 pub mod retry;
@@ -67,6 +68,8 @@ pub enum Verb {
     Tune(tune::TuneArgs),
     /// Print what a run has counted so far
     Results(results::ResultsArgs),
+    /// Say what became of a run, and why it took as long as it did
+    Report(report::ReportArgs),
     /// Show what failed, was rejected or is in doubt
     Errors(errors::ErrorsArgs),
     /// Try failed items again
@@ -111,6 +114,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Settle(args) => settle::run(&args),
         Verb::Rm(args) => rm::run(&args),
         Verb::Gc(args) => gc::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Results(args) => results::run(&args),
         Verb::Errors(args) => errors::run(&args),
         Verb::Retry(args) => retry::run(&args),

@@ -10,7 +10,7 @@ mod rows;
 mod services;
 mod tls;
 mod typed;
-mod web;
+pub(crate) mod web;
 
 use std::path::Path;
 

@@ -27,6 +27,7 @@ mod plan;
 mod powercut;
 mod program;
 mod replicas;
+mod report;
 mod runs;
 mod saved;
 #[cfg(target_os = "linux")]
