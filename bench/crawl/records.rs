@@ -138,6 +138,7 @@ fn orders(records: u64, job: &Job, spill: &std::path::Path) -> Result<Orders, Bo
             concurrency: haul::core::pace::Concurrency::Fixed(32),
             replica_of: None,
         },
+        ranks: None,
         budget: Budget::new(job.limits.memory),
         policy: Policy {
             key_log: false,

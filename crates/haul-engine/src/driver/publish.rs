@@ -47,7 +47,7 @@ impl Driver {
         let Some(g) = self.shop.tally.goal.as_ref().map(|reach| reach.view()).filter(|g| g.items > 0) else {
             return;
         };
-        let reason = format!("{}: {} by {} items", g.goal, if g.met { "met" } else { "missed" }, g.items);
+        let reason = format!("{}: {} over {} items", g.goal, if g.met { "met" } else { "missed" }, g.items);
         let (at, value) = (self.shop.clock.wall(), g.reached_us as f64 / 1000.0);
         self.shop.inbox.push(Note::Lane(LaneNote { lane: String::new(), at, what: "goal", value, reason }));
     }

@@ -372,7 +372,7 @@ fn urgent_items_of_the_window_are_begun_first_and_the_others_get_a_tenth() {
     assert_eq!(end.counts, Counts { done: 1400, ..Counts::default() });
     let goal = end.last.goal.unwrap();
     assert_eq!((goal.met, goal.items, goal.goal.as_str()), (true, 1400, "p50 < 1h"));
-    assert!(ledger.lanes().iter().any(|n| n.what == "goal" && n.reason == "p50 < 1h: met by 1400 items"));
+    assert!(ledger.lanes().iter().any(|n| n.what == "goal" && n.reason == "p50 < 1h: met over 1400 items"));
     let order = order.lock().unwrap();
     let urgent = |n: &&u64| n.is_multiple_of(7);
     let (first, last) = (&order[300..900], &order[1100..]);

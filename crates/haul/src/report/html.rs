@@ -96,7 +96,7 @@ fn head(facts: &Facts) -> String {
     }
     out.push_str("</ul>\n");
     for note in facts.goals() {
-        let class = if note.reason.contains("met by") { "good" } else { "bad" };
+        let class = if note.reason.contains(": met over") { "good" } else { "bad" };
         let reached = format::micros((note.value * 1000.0) as u64);
         out.push_str(&format!(
             "<p class=\"{class}\">Latency goal {} (reached {}), by the process that ended at {}.</p>\n",

@@ -77,7 +77,7 @@ polyline.l0 { stroke: var(--l0); } polyline.l1 { stroke: var(--l1); stroke-dasha
 .legend li::before { content: ''; display: inline-block; width: 1.6rem; margin-right: .4rem; vertical-align: middle; border-top: 3px solid; }
 .legend .l0::before { border-color: var(--l0); } .legend .l1::before { border-color: var(--l1); border-top-style: dashed; } .legend .l2::before { border-color: var(--l2); border-top-style: dotted; }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--soft); }
-ol.events { padding-left: 2rem; } ol.events li { margin: .15rem 0; overflow-wrap: anywhere; } time { color: var(--soft); font-variant-numeric: tabular-nums; margin-right: .5rem; }
+ol.events { padding-left: 2rem; } ol.events li { margin: .15rem 0; overflow-wrap: anywhere; } time { color: var(--soft); font-variant-numeric: tabular-nums; } ol.events time { margin-right: .5rem; }
 pre { background: var(--fill); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto; font-size: .88rem; }
 code { font-family: ui-monospace, monospace; }
 @media print {

@@ -5,7 +5,7 @@ use haul_core::ledger::TickRow;
 /// A plot shows no more points than this; a screen has hardly more columns.
 const POINTS: usize = 400;
 /// Silence that is longer is a gap.
-const GAP_MS: i64 = 5000;
+const GAP_MS: i64 = 2500;
 
 /// What happened around one moment. Rates are per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

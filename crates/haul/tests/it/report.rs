@@ -23,7 +23,7 @@ fn a_run_is_told_as_text_as_json_and_as_one_page() {
     for wanted in [
         "run told: finished at ",
         "read 260 = done ",
-        "goal p95 < 1h: met by 260 items (",
+        "goal p95 < 1h: met over 260 items (",
         "video ",
         "requests/s",
         " is paced at 100.0/s: the service states 100 in 1 s",
