@@ -87,8 +87,8 @@ pub struct Assembled {
     pub stages: Vec<Stage>,
     /// Where done items are written.
     pub output: Option<Output>,
-    /// Where downloads go; opened before the run.
-    pub downloads: Option<Arc<Depot>>,
+    /// What is downloaded.
+    pub downloads: Option<Downloads>,
     /// The pace of every origin that is known before the first item.
     pub lanes: Vec<(Origin, LanePolicy)>,
     /// The pace of any other.
@@ -113,6 +113,14 @@ impl Assembled {
     }
 }
 
+/// The files of a job that downloads.
+pub struct Downloads {
+    /// Which files records name.
+    pub files: Arc<WantedFiles>,
+    /// Where they go; opened before the run.
+    pub depot: Arc<Depot>,
+}
+
 /// Makes the live objects of a job. Nothing is sent; files are opened.
 ///
 /// # Errors
@@ -126,6 +134,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         connect_timeout: job.limits.connect_timeout,
         read_timeout: job.limits.read_timeout,
         least_throughput: job.limits.min_throughput,
+        bandwidth: job.limits.bandwidth.clone(),
         roots: context.roots.clone(),
         witness: context.witness.clone(),
         proxies: match &context.proxies {
@@ -144,9 +153,8 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
     let ranks = ranks(job, &mut steps)?;
     let mut opener = source(job, context, &client, &mut steps)?;
     // What is only looked at claims no names.
-    let downloads = steps.downloads.take().filter(|_| context.witness.is_none()).map(|(files, depot)| {
-        opener = Arc::new(Claiming::new(opener.clone(), files, depot.clone()));
-        depot
+    let downloads = steps.downloads.take().filter(|_| context.witness.is_none()).inspect(|d| {
+        opener = Arc::new(Claiming::new(opener.clone(), d.files.clone(), d.depot.clone()));
     });
     // Last: a job that cannot run leaves no empty file behind.
     let output = match (&job.output, context.output) {
@@ -247,7 +255,7 @@ struct Steps<'j> {
     lanes: Vec<(Origin, LanePolicy)>,
     lookups: Vec<Arc<str>>,
     base: PathBuf,
-    downloads: Option<(Arc<WantedFiles>, Arc<Depot>)>,
+    downloads: Option<Downloads>,
     /// What URLs and expressions name, in order.
     needed: Vec<Needed>,
 }
@@ -395,7 +403,7 @@ impl<'j> Steps<'j> {
         })?;
         self.need(files.names(), "a download");
         let (files, depot) = (Arc::new(files), Arc::new(Depot::new(self.base.join(&download.to))));
-        self.downloads = Some((Arc::clone(&files), Arc::clone(&depot)));
+        self.downloads = Some(Downloads { files: Arc::clone(&files), depot: Arc::clone(&depot) });
         let mut homes = Vec::new();
         for (service, urls) in &self.bases {
             for url in urls {

@@ -10,4 +10,5 @@ pub mod rows;
 pub mod secrets;
 pub mod sinks;
 pub mod steps;
+pub mod stores;
 pub mod template;

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`item`], [`record`] | one unit of work and its bytes |
 //! | [`fault`], [`outcome`] | what can go wrong, what became of an item |
-//! | [`source`], [`step`], [`sink`], [`finish`], [`aggregate`], [`ledger`] | the seams: one trait each |
+//! | [`source`], [`step`], [`store`], [`sink`], [`finish`], [`aggregate`], [`ledger`] | the seams: one trait each |
 //! | [`lane`], [`clock`], [`cx`], [`budget`] | what a step can reach |
 //! | [`pace`], [`watermark`] | pure state machines |
 //! | [`job`] | what to do, frozen and serialisable |
@@ -33,6 +33,7 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod step;
+pub mod store;
 pub mod watermark;
 
 pub use aggregate::Aggregate;

@@ -123,5 +123,10 @@ pub const CONNECTIONS_IDLE: usize = 1024;
 pub const CONNECTION_IDLE_AGE: Duration = Duration::from_secs(55);
 /// Host names whose addresses are remembered.
 pub const DNS_NAMES: usize = 1024;
+/// Objects of a store listed at once: what an S3 reply holds at most.
+pub const LISTED: usize = 1000;
+/// Names of one directory held while it is listed in order: a directory of a million is read 31 times,
+/// in 4 MB.
+pub const LISTED_NAMES: usize = 32_768;
 /// How long addresses are remembered: short enough to follow a fail-over by DNS.
 pub const DNS_AGE: Duration = Duration::from_secs(30);

@@ -32,6 +32,7 @@ Work     get      download everything a manifest names, verified
          run      run the job of a file
 Before   try      show the first items end to end: every request and result; writes nothing
          plan     print the job file that a command stands for
+         check    compare what should be there with what is; changes nothing
 During   runs     list runs and how they are
          status   show how a run stands, while it works and after
          wait     wait until a run ends; its exit status is given

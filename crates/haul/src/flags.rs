@@ -9,6 +9,7 @@ use haul_core::job::units::{parse_duration, parse_size};
 use haul_core::job::{
     Column, Concurrency, Delivery, Goal, HeaderMode, IfChanged, MaxFailed, OnInvalid, parse_column,
 };
+use haul_core::pace::Bandwidth;
 use haul_engine::rundir::RunDir;
 
 use crate::log::LogFormat;
@@ -83,6 +84,9 @@ pub struct PaceFlags {
     /// Ceiling of the rate, for each service or for one: 500/s, localhost:8001=100/min
     #[arg(long, value_name = "[HOST=]N/UNIT")]
     pub rate: Vec<String>,
+    /// Bytes a second that may come in, always or at some time of the day: 20M, 08:00-19:00=20M
+    #[arg(long, value_name = "[FROM-TO=]SIZE", value_parser = Bandwidth::parse)]
+    pub bandwidth: Vec<Bandwidth>,
     /// Attempts an item gets before it fails [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "in a program, pub says that other rooms may use it")]
 
+mod audit;
 mod cli;
 mod cost;
 mod diagnostic;

@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use haul_connect::steps::download::Depot;
+use haul_core::job::{Given, Job, StepKind, parse};
 use haul_engine::rundir::{Index, RunDir, RunDirError, RunLock, StateDir, find};
 
 use crate::{exit, output};
@@ -35,12 +37,24 @@ pub fn find_run(state: Option<&Path>, query: Option<&str>) -> Result<RunDir, u8>
 
 /// Deletes a run that nobody drives, and says so.
 pub fn delete(dir: &RunDir) -> Result<(), u8> {
+    let job = job_of(dir);
     dir.lock().and_then(RunLock::delete).map_err(|e| {
         output::complain(&e.to_string());
         status_of(&e)
     })?;
+    for step in job.iter().flat_map(|job| &job.steps) {
+        if let StepKind::Download(download) = &step.kind {
+            Depot::forget(Path::new(&download.to), dir.name());
+        }
+    }
     output::complain(&format!("run {} is deleted", dir.name()));
     Ok(())
+}
+
+/// What a run does; a job that cannot be read any more says nothing.
+fn job_of(dir: &RunDir) -> Option<Job> {
+    let text = dir.job_text().ok()?;
+    parse(&Given { text: &text, name: dir.name(), profile: None, set: &[] }).ok().map(|parsed| parsed.job)
 }
 
 /// Who types.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use haul_core::budget::Account;
 use haul_core::lane::{LaneId, Sign, Verdict};
 use haul_core::limits::BODY_BYTES;
+use haul_core::pace::Bandwidth;
 use haul_core::{Cx, Fault};
 use tokio::time::Instant;
 
+use super::bandwidth::Intake;
 use super::conn::{Broken, Conn, Ended, Exchange, Patience};
 use super::dial::{Dialer, PROXY_DENIED};
 use super::encoding::{DecodeError, decode};
@@ -38,6 +40,8 @@ pub struct ClientOptions {
     pub read_timeout: Duration,
     /// Bytes a second below which a body that is handed on is given up.
     pub least_throughput: u64,
+    /// Bytes a second that may come in.
+    pub bandwidth: Vec<Bandwidth>,
     /// Whose certificates are believed.
     pub roots: Roots,
     /// Looks on; with it, POST and PUT are kept back.
@@ -53,6 +57,7 @@ impl Default for ClientOptions {
             connect_timeout: limits.connect_timeout,
             read_timeout: limits.read_timeout,
             least_throughput: limits.min_throughput,
+            bandwidth: Vec::new(),
             roots: Roots::System,
             witness: None,
             proxies: Proxies::default(),
@@ -66,6 +71,7 @@ pub struct Client {
     pub(crate) pool: Pool,
     pub(crate) muxes: Muxes,
     pub(crate) options: ClientOptions,
+    pub(crate) intake: Intake,
 }
 
 /// One request to one host: the first, or where a redirect led.
@@ -117,7 +123,8 @@ impl Client {
     /// A client without connections.
     pub fn new(options: ClientOptions) -> Self {
         let dialer = Dialer::new(Tls::new(options.roots.clone()), options.proxies.clone());
-        Client { dialer, pool: Pool::new(), muxes: Muxes::default(), options }
+        let intake = Intake::new(options.bandwidth.clone());
+        Client { dialer, pool: Pool::new(), muxes: Muxes::default(), options, intake }
     }
 
     /// Sends a request once, follows redirects, and returns the reply whatever its status. `lane` is
@@ -244,6 +251,7 @@ impl Client {
                 let reply = Reply::new(head, body, held);
                 verdict.retry_after = reply.wait();
                 permit.end(verdict);
+                self.intake.pay(traffic.wire_in, cx.clock).await;
                 Ok((reply, location))
             }
         }

@@ -245,6 +245,8 @@ impl Body<'_, '_> {
         to.head(&about, url)?;
         let room = usize::try_from(about.length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BLOCK);
         let _held = self.cx.budget.hold(Account::Bodies, room);
+        // What came with the head.
+        self.pay(client, self.answered.reader.body_len()).await;
         let mut first = true;
         loop {
             let (len, done) = (self.answered.reader.body_len(), self.answered.reader.is_done());
@@ -261,6 +263,7 @@ impl Body<'_, '_> {
                     return Ok(());
                 }
             }
+            let before = self.answered.reader.body_len();
             if let Err(fault) = self.read_on(client).await {
                 // What came is good as far as it goes.
                 if !first && self.answered.reader.body_len() > 0 {
@@ -268,8 +271,14 @@ impl Body<'_, '_> {
                 }
                 return Err(fault);
             }
+            self.pay(client, self.answered.reader.body_len() - before).await;
             self.is_fast_enough(client)?;
         }
+    }
+
+    /// Holds what comes to the bandwidth; what we do not take does not make the peer slow.
+    async fn pay(&mut self, client: &Client, came: usize) {
+        self.window.0 += client.intake.pay(came as u64, self.cx.clock).await;
     }
 
     /// Reads the beginning of a body that only says why there is none; errors do not matter.

@@ -9,12 +9,14 @@
 //! | [`url`], [`redact`], [`headers`], [`request`] | what is sent, and what is never shown |
 //! | [`head`], [`frame`], `chunks`, [`encoding`] | bytes to a reply, without I/O |
 //! | [`status`], [`reply`], `redirect` | what a reply means |
+//! | `bandwidth` | the bound on all that comes in |
 //! | `wire`, `dial`, [`proxy`], `tls`, `conn`, `pool` | connections |
 //! | `mux`, `multiplexed` | HTTP/2: connections that carry many requests |
 //! | [`client`], [`fetch`] | one request through its lane; a body of any size |
 //! | [`stream`], [`location`] | a body piece by piece, as a source |
 //! | [`witness`] | who looks on, and keeps effects back |
 
+mod bandwidth;
 mod chunks;
 pub mod client;
 mod conn;

@@ -20,4 +20,6 @@ mod sinks;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod template;

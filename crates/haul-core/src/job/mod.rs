@@ -23,7 +23,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pace::Rate;
+use crate::pace::{Bandwidth, Rate};
 use crate::secret::SecretSpec;
 
 pub use batch::{BatchFormat, BatchSpec};
@@ -387,6 +387,8 @@ pub struct LimitsSpec {
     pub concurrency: Concurrency,
     /// Ceiling of the rate of every service that has none of its own.
     pub rate: Option<Rate>,
+    /// Bytes a second that may come in, all services together; empty: no bound.
+    pub bandwidth: Vec<Bandwidth>,
     /// Bytes accounted over everything that grows.
     pub memory: u64,
     /// Time for one attempt.
@@ -411,6 +413,7 @@ impl Default for LimitsSpec {
         LimitsSpec {
             concurrency: Concurrency::default(),
             rate: None,
+            bandwidth: Vec::new(),
             memory: crate::limits::MEMORY_DEFAULT,
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),

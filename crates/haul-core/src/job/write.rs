@@ -324,6 +324,11 @@ fn limits(spec: &LimitsSpec) -> Section {
     if let Some(rate) = spec.rate {
         s.line("rate", quoted(&rate.to_string()));
     }
+    match spec.bandwidth.as_slice() {
+        [] => {}
+        [one] => s.line("bandwidth", quoted(&one.to_string())),
+        many => s.line("bandwidth", list(many.iter().map(|b| quoted(&b.to_string())))),
+    }
     if spec.memory != usual.memory {
         s.line("memory", quoted(&format_size(spec.memory)));
     }

@@ -1,6 +1,7 @@
 //! Pacing: rate, retry and retry budget as pure state machines. Time comes in as an argument.
 
 pub mod backoff;
+pub mod bandwidth;
 pub mod breaker;
 pub mod concurrency;
 pub mod gcra;
@@ -10,6 +11,7 @@ pub mod quota;
 pub mod share;
 
 pub use backoff::{Backoff, Retry, Tried};
+pub use bandwidth::Bandwidth;
 pub use breaker::{Admit, Breaker};
 pub use concurrency::Concurrency;
 pub use gcra::{Gcra, Rate};

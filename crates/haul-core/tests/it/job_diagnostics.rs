@@ -28,8 +28,8 @@ fn unknown_keys_are_errors_and_say_what_was_meant() {
     expect(
         &with("[limits]\nconcurency = 4\nfoo = 1\n[retrys]\nattempts = 3\n"),
         r#"
-job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
-job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
+job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
+job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
 job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, secret, step, aggregate, output, retry, limits, delivery, profile)
 "#,
     );
@@ -218,7 +218,7 @@ fn profiles_that_do_not_exist_or_are_wrong_inside_are_told() {
         "--profile prodction: no profile is named \"prodction\" (did you mean \"production\"?)\n"
     );
     let text = with("[profile.p]\nlimits.rte = \"5/s\"\nlimits.timeout = 5\n");
-    let wanted = r#"job.toml:7:8: unknown key "rte" in [limits] (did you mean "rate"? known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
+    let wanted = r#"job.toml:7:8: unknown key "rte" in [limits] (did you mean "rate"? known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
 job.toml:8:18: timeout has no unit (write it like "5s")
 "#;
     assert_eq!(problems(&text, None, &[]), wanted, "also when the profile is not used");
@@ -247,7 +247,7 @@ fn arguments_are_laid_over_the_file_and_named_when_wrong() {
          --set .x=1: \".x\" is not a path into a job file (write it like --set service.users.rate=500/s)\n\
          --set step.vidoe.take=.a: no step is named \"vidoe\" (did you mean \"video\"?)\n\
          --set limits.rate=5: rate has no unit (write it like \"5/s\")\n\
-         --set limits.x=1: unknown key \"x\" in [limits] (known keys in [limits]: concurrency, rate, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)\n"
+         --set limits.x=1: unknown key \"x\" in [limits] (known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)\n"
     );
 }
 

@@ -17,6 +17,7 @@ fn pace_and_patience_do_not_change_the_identity() {
         "service.users.url=[\"http://localhost:8000\", \"http://b:8000/\"]",
         "service.users.concurrency=9",
         "limits.memory=64MiB",
+        "limits.bandwidth=20M",
         "limits.timeout=1s",
         "retry.attempts=1",
         "secret.index.env=OTHER",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haul_core::job::*;
-use haul_core::pace::Rate;
+use haul_core::pace::{Bandwidth, Rate};
 use haul_core::secret::{SecretFrom, SecretSpec};
 use proptest::prelude::*;
 
@@ -216,13 +216,17 @@ fn output() -> impl Strategy<Value = OutputSpec> {
 }
 
 fn limits() -> impl Strategy<Value = LimitsSpec> {
-    let sizes = ((1u64 << 20)..1 << 44, 0u64..1 << 44, 0u64..1 << 44);
+    let bandwidth = (prop::option::of((0u16..720, 720u16..1440)), 1u64..1 << 40)
+        .prop_map(|(within, bytes_per_second)| Bandwidth { within, bytes_per_second });
+    let bandwidth = prop::collection::vec(bandwidth, 0..3);
+    let sizes = ((1u64 << 20)..1 << 44, 1u64..1 << 44, 0u64..1 << 44, bandwidth);
     let goal = (1u32..1000, time()).prop_map(|(permille, within)| Goal { permille, within });
     let pace = (concurrency(), prop::option::of(rate()), prop::option::of(text()), prop::option::of(goal));
     (pace, sizes, [time(), time(), time()]).prop_map(
-        |((concurrency, rate, priority, goal), (memory, min_throughput, keep_free), times)| LimitsSpec {
+        |((concurrency, rate, priority, goal), (memory, min_throughput, keep_free, bandwidth), times)| LimitsSpec {
             concurrency,
             rate,
+            bandwidth,
             memory,
             timeout: times[0],
             connect_timeout: times[1],

@@ -52,6 +52,13 @@ impl Claim<'_> {
         }
     }
 
+    /// The run of this job, if it is there.
+    pub fn find(&self) -> Option<RunDir> {
+        let dir = runs::state_dir(self.flags.state.as_deref()).get(self.name().ok()?.as_str())?;
+        let known = Reader::open(dir.path()).and_then(|r| r.run()).ok()?;
+        (known.identity == self.identity.to_string()).then_some(dir)
+    }
+
     /// Whether the run is there and keeps its input.
     pub fn is_spooled(&self) -> bool {
         let dir =

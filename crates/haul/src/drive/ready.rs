@@ -107,7 +107,7 @@ impl Ready {
 
     /// Where downloads go.
     pub fn depot(&self) -> Option<Arc<Depot>> {
-        self.live.downloads.clone()
+        self.live.downloads.as_ref().map(|d| d.depot.clone())
     }
 
     /// Hands everything over.

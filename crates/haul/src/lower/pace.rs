@@ -36,6 +36,9 @@ fn lay_pace(job: &mut Job, flags: &PaceFlags, places: &mut Places, out: &mut Pro
         // What is said here is meant for every service.
         job.services.values_mut().for_each(|s| s.concurrency = None);
     }
+    if !flags.bandwidth.is_empty() {
+        job.limits.bandwidth.clone_from(&flags.bandwidth);
+    }
     job.retry.attempts = flags.attempts.unwrap_or(job.retry.attempts);
     job.retry.within = flags.within.or(job.retry.within);
     job.retry.give_up_after = flags.give_up_after.or(job.retry.give_up_after);

@@ -20,7 +20,7 @@ use haul_engine::TokioClock;
 
 use crate::drive::Problem;
 use crate::{exit, output, runs, typed};
-use lanes::FreeLanes;
+pub use lanes::FreeLanes;
 use log::{Log, Request};
 
 pub use page::{is_address, is_input, look};

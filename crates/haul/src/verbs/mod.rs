@@ -1,5 +1,6 @@
 //! One file a verb, all of one shape: its arguments, and `run`.
 
+pub mod check;
 pub mod completions;
 pub mod count;
 pub mod crawl;
@@ -36,6 +37,8 @@ use clap::Subcommand;
 pub enum Verb {
     /// Download everything a manifest names, verified
     Get(Box<get::GetArgs>),
+    /// Compare what a job should have saved with what is there
+    Check(Box<check::CheckArgs>),
     /// Join a stream against services, then send each item on or write it down
     Enrich(Box<enrich::EnrichArgs>),
     /// Page through an API, as fast as it allows, and count or keep its records
@@ -96,6 +99,7 @@ pub enum Verb {
 pub fn run(verb: Verb) -> u8 {
     match verb {
         Verb::Get(args) => get::run(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Enrich(args) => enrich::run(&args),
         Verb::Crawl(args) => crawl::run(&args),
         Verb::Top(args) => top::run(&args),

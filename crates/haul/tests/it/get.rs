@@ -442,3 +442,96 @@ fn killed_at_random_no_file_is_partial_and_none_is_fetched_again() {
     }
     scene.has_exactly(|_| true);
 }
+
+#[test]
+fn a_check_says_what_is_missing_different_and_too_much_and_changes_nothing() {
+    let scene = Scene::new(|_| {}).with(20);
+    let check = |more: &[&str]| {
+        let args = scene.args(more);
+        scene.place.haul(&[&["check".to_owned()][..], &args].concat())
+    };
+    // Before the first run everything is missing.
+    let said = check(&[]).ended(3).told(&["no run of this job", "1000.mp4: missing", "and 20 more"]);
+    assert_eq!(said.out, "20 records: 0 files are right, 40 missing, 0 different\n");
+    scene.get(&[]).ended(0);
+    let right = "20 records: 40 files are right, 0 missing, 0 different";
+    assert_eq!(check(&[]).ended(0).out, format!("{right}\n"));
+    let said = check(&["--reread", "--extra=extra.txt"]).ended(0);
+    assert_eq!(said.out, format!("{right}, 0 too much\n"));
+    assert_eq!(scene.place.read("extra.txt"), "");
+
+    // A flipped byte under the old time shows when contents are read.
+    let png = scene.place.file("content/1004.png");
+    let time = std::fs::metadata(&png).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&png).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&png, bytes).unwrap();
+    std::fs::File::options().write(true).open(&png).unwrap().set_modified(time).unwrap();
+    check(&[]).ended(0);
+    let said = check(&["--reread"]).ended(3).told(&["1004.png: its content has changed"]);
+    assert_eq!(said.out, "20 records: 39 files are right, 0 missing, 1 different\n");
+
+    std::fs::remove_file(scene.place.file("content/1003.mp4")).unwrap();
+    std::fs::write(scene.place.file("content/1005.mp4"), "<html>sorry</html>").unwrap();
+    std::fs::create_dir(scene.place.file("content/sub")).unwrap();
+    scene.place.write("content/sub/mine.txt", "x");
+    let before = scene.saved();
+    let requests = scene.truth().requests;
+    let lists = ["--missing=missing.txt", "--different=different.txt", "--extra=-"];
+    let said = check(&lists).ended(3).told(&["1 missing, 1 different, 1 too much", "1003.mp4: missing"]);
+    let said = said.told(&["1005.mp4: 18 bytes, saved with"]);
+    assert_eq!(said.out, "sub/mine.txt\n");
+    assert_eq!(scene.place.read("missing.txt"), "1003.mp4\n");
+    assert_eq!(scene.place.read("different.txt"), "1005.mp4\n");
+    assert_eq!((scene.saved(), scene.truth().requests), (before, requests));
+
+    // As a job file, and for a program; without what the run knows, the first bytes still say something.
+    let args = scene.args(&["--state=elsewhere", "--json"]);
+    let said = scene.place.haul(&[&["check".to_owned()][..], &args].concat()).ended(3);
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&found["right"], &found["missing"], &found["different"]), (&38.into(), &1.into(), &1.into()));
+    said.told(&["1005.mp4: it is html and should be mp4"]);
+    let plan = scene.place.haul(&[&["plan".to_owned()][..], &scene.args(&[])].concat()).ended(0).out;
+    scene.place.write("get.toml", plan);
+    let said = scene.place.haul(&["check", "get.toml"]).ended(3);
+    assert_eq!(said.out, "20 records: 38 files are right, 1 missing, 1 different\n");
+}
+
+#[test]
+fn a_disk_that_is_to_stay_free_stops_the_run_and_rm_leaves_nothing() {
+    let scene = Scene::new(|s| s.truncate_rate = 1.0);
+    scene.place.write("urls.txt", scene.manifest(2, Form::Urls, 2_000_000..=2_000_000));
+    let get = |more: &str| scene.place.haul(&["get", "urls.txt", "--to=content", "--attempts=2", more]);
+    let said = get("--keep-free=900000GiB").ended(4);
+    said.told(&["no room in", "free at least", " MB, then run the same command again", "goes on where"]);
+    assert_eq!(scene.saved().len(), 0);
+
+    // A run that is deleted takes what is unfinished with it.
+    let mut child =
+        scene.place.command(&["get", "urls.txt", "--to=content", "--attempts=90"]).spawn().unwrap();
+    let unfinished = scene.place.file("content/.haul-part");
+    while files(&unfinished).len() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    scene.place.haul(&["rm", &scene.place.runs()[0]]).ended(0);
+    assert!(!unfinished.exists());
+    assert!(scene.place.file("content").exists());
+}
+
+#[test]
+fn no_more_comes_in_than_is_allowed() {
+    let scene = Scene::new(|_| {});
+    scene.place.write("urls.txt", scene.manifest(6, Form::Urls, 200_000..=200_000));
+    let begun = std::time::Instant::now();
+    scene.place.haul(&["get", "urls.txt", "--to=content", "--bandwidth=800K"]).ended(0);
+    // 1.2 MB, of which a tenth of a second may come at once.
+    assert!(begun.elapsed() > Duration::from_millis(1300), "{:?}", begun.elapsed());
+    assert_eq!(scene.saved().len(), 6);
+    scene
+        .place
+        .haul(&["get", "urls.txt", "--to=content", "--bandwidth=8-19=1M"])
+        .ended(64)
+        .told(&["08:00-19:00=20M"]);
+}

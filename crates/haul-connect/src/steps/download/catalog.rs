@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use haul_core::Fault;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 /// Claims and rows of files.
 pub(super) struct Catalog {
@@ -78,6 +78,18 @@ impl Catalog {
         let conn = conn.map_err(|e| fault(path, &e))?;
         conn.set_prepared_statement_cache_capacity(16);
         Ok(Catalog { conn, path: path.to_owned(), pass: signed(pass), open: false })
+    }
+
+    /// A catalog of this process alone, which goes with it; what does not fit into its cache is on disk.
+    pub(super) fn temporary() -> Result<Catalog, Fault> {
+        Catalog::open(Path::new(""), 1)
+    }
+
+    /// What a run knows, to look at.
+    pub(super) fn read_only(path: &Path) -> Result<Catalog, Fault> {
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let conn = conn.map_err(|e| fault(path, &e))?;
+        Ok(Catalog { conn, path: path.to_owned(), pass: 0, open: false })
     }
 
     fn begin(&mut self) -> Result<(), Fault> {

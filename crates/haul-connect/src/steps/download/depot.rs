@@ -22,8 +22,9 @@ use tokio::sync::watch;
 
 use super::catalog::Catalog;
 use super::finishing::Finishing;
-use super::names::PART_DIR;
 use super::part::Complete;
+use crate::stores::PART_DIR;
+use crate::stores::disk::mtime;
 
 /// Items whose verified files wait for the rest of theirs; more are fetched again.
 const KEPT_ITEMS: usize = 4096;
@@ -114,11 +115,21 @@ impl Depot {
 
     /// Removes everything unfinished: the run is at its end, and nothing of it is needed.
     pub fn sweep(&self) {
-        let Some(open) = self.open.get() else { return };
-        // What cannot be removed is in nobody's way.
-        let _ = fs::remove_dir_all(&open.parts);
-        let _ = fs::remove_dir(self.to.join(PART_DIR));
+        if let Some(open) = self.open.get() {
+            remove_parts(&self.to, &open.parts);
+        }
     }
+
+    /// Removes what a run has left unfinished in a destination: the run is deleted.
+    pub fn forget(to: &Path, run: &str) {
+        remove_parts(to, &to.join(PART_DIR).join(run));
+    }
+}
+
+fn remove_parts(to: &Path, parts: &Path) {
+    // What cannot be removed is in nobody's way; the directory of all runs stays while others use it.
+    let _ = fs::remove_dir_all(parts);
+    let _ = fs::remove_dir(to.join(PART_DIR));
 }
 
 pub(super) fn unwritable(to: &Path, e: &io::Error) -> Fault {
@@ -216,8 +227,7 @@ impl Open {
         }
         let Some(saved) = lock(&self.catalog).of_url(url)? else { return Ok(None) };
         let Ok(file) = File::open(self.target(&saved.name)) else { return Ok(None) };
-        let same =
-            file.metadata().is_ok_and(|m| m.len() == saved.bytes && super::part::mtime(&m) == saved.mtime);
+        let same = file.metadata().is_ok_and(|m| m.len() == saved.bytes && mtime(&m) == saved.mtime);
         let complete = Complete { bytes: saved.bytes, mtime: saved.mtime, crc: saved.crc };
         Ok(same.then_some((file, complete)))
     }

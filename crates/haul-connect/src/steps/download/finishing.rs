@@ -13,7 +13,7 @@ use haul_core::{Fault, Seq, SliceId};
 
 use super::catalog::{Catalog, Saved};
 use super::depot::{Depot, Open, Prepared, lock, unwritable};
-use super::part::disk_fault;
+use crate::stores::disk::disk_fault;
 
 /// Directories that are made durable one by one; more are done with one sync of the file system.
 const DIRECTORIES: usize = 8;

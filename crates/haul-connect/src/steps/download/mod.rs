@@ -4,6 +4,7 @@
 mod ask;
 mod catalog;
 mod claims;
+mod compare;
 mod depot;
 mod digest;
 mod finishing;
@@ -23,6 +24,7 @@ use haul_core::step::{Applied, Effect, Step};
 use haul_core::{Cx, Fault, FaultClass, Item};
 
 pub use claims::Claiming;
+pub use compare::{Compared, Comparison, Standing};
 pub use depot::Depot;
 pub use digest::Checksum;
 pub use home::Home;
@@ -31,11 +33,12 @@ pub use wanted::{WantedError, WantedFiles};
 use crate::http::redact::redact;
 use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
+use crate::stores::disk::{disk_fault, mtime};
 use ask::Asked;
 use depot::{Open, Prepared, lock};
 use digest::Digests;
 use home::Homes;
-use part::{Complete, Expected, Part, check_type, disk_fault};
+use part::{Complete, Expected, Part, check_type};
 use wanted::Wanted;
 
 /// What a download step is made of.
@@ -185,7 +188,7 @@ impl Download {
         if !meta.is_file() || meta.len() != saved.bytes {
             return Ok(false);
         }
-        Ok(part::mtime(&meta) == saved.mtime || crc_of(&path).is_ok_and(|crc| crc == saved.crc))
+        Ok(mtime(&meta) == saved.mtime || crc_of(&path).is_ok_and(|crc| crc == saved.crc))
     }
 
     /// A file of the same name that this run knows nothing of is not replaced, unless it is the same.
@@ -326,7 +329,7 @@ fn copy(
         return Err(Fault::transient("copy", "a file changed while it was copied"));
     }
     let meta = out.metadata().map_err(broken)?;
-    Ok(Complete { bytes: len, mtime: part::mtime(&meta), crc })
+    Ok(Complete { bytes: len, mtime: mtime(&meta), crc })
 }
 
 #[async_trait]

@@ -3,12 +3,12 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::stores::PART_DIR;
+
 /// Bytes of one component: file systems allow 255, and part files need some of them.
 const COMPONENT: usize = 180;
 /// Bytes of a whole path below the destination.
 const PATH: usize = 1000;
-/// Where unfinished files are; nothing of a manifest goes there.
-pub(super) const PART_DIR: &str = ".haul-part";
 /// Names that Windows gives to devices, whatever their extension.
 const RESERVED: [&str; 22] = [
     "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",

@@ -17,6 +17,7 @@ use super::kind::{self, Mismatch};
 use crate::http::Url;
 use crate::http::fetch::{FetchHead, Receive};
 use crate::http::reply::{bounded, excerpt, origin_of};
+use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room};
 
 /// A file below this is not worth a note: it is fetched again.
 const NOTED_FROM: u64 = 1024 * 1024;
@@ -244,7 +245,12 @@ impl Receive for Part<'_> {
             return Err(Fault::permanent("part", "bytes came before their beginning"));
         };
         if let Err(e) = file.write_all(bytes) {
-            return Err(disk_fault(&self.path, &e));
+            let missing = self.whole.unwrap_or(0).saturating_sub(self.len);
+            return Err(if is_full(&e) {
+                no_room(self.path.parent().unwrap_or(&self.path), missing)
+            } else {
+                disk_fault(&self.path, &e)
+            });
         }
         self.digests.update(bytes);
         self.len += bytes.len() as u64;
@@ -264,44 +270,6 @@ pub(super) fn check_type(bytes: &[u8], ext: &str, url: &Url) -> Result<(), Fault
         Mismatch::Unknown => (FaultClass::Permanent, "type", format!("it does not begin like {ext}")),
     };
     Err(Fault::new(class, code, bounded(format!("{url}: {is}"))).with_origin(origin_of(url)))
-}
-
-/// What the system says of a file that cannot be written.
-pub(super) fn disk_fault(path: &Path, e: &io::Error) -> Fault {
-    match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            no_room(path.parent().unwrap_or(path), 0)
-        }
-        _ => Fault::fatal("destination", format!("{}: {e}", path.display())),
-    }
-}
-
-fn no_room(dir: &Path, missing: u64) -> Fault {
-    let amount =
-        if missing == 0 { "some room".to_owned() } else { haul_core::job::units::format_size(missing) };
-    let text =
-        format!("no room in {}: free at least {amount}, then run the same command again", dir.display());
-    Fault::fatal("disk_full", text)
-}
-
-/// Bytes an ordinary user may still write there.
-pub(super) fn available(dir: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    {
-        let s = rustix::fs::statvfs(dir).ok()?;
-        Some(s.f_bavail.saturating_mul(s.f_frsize))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = dir;
-        None
-    }
-}
-
-/// Nanoseconds since 1970.
-pub(super) fn mtime(meta: &fs::Metadata) -> i64 {
-    let since = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-    since.and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or_default()
 }
 
 /// Names this boot of the machine; empty where nobody can say, which matches itself.

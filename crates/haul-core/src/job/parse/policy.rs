@@ -6,6 +6,7 @@ use super::{service, source};
 use crate::job::diagnose::{Diagnostic, Place};
 use crate::job::units::{parse_duration, parse_size};
 use crate::job::{Goal, IfExists, LimitsSpec, MaxFailed, OutputSpec, RetrySpec, RowFormat};
+use crate::pace::Bandwidth;
 use std::time::Duration;
 
 pub(super) fn output(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> Option<OutputSpec> {
@@ -38,6 +39,7 @@ pub(super) fn limits(table: &Table, place: Place, out: &mut Vec<Diagnostic>) -> 
     let limits = LimitsSpec {
         concurrency: r.take("concurrency", out, service::concurrency).unwrap_or(usual.concurrency),
         rate: r.take("rate", out, service::rate).or(usual.rate),
+        bandwidth: r.take("bandwidth", out, bandwidth).unwrap_or_default(),
         memory: r.take("memory", out, size).unwrap_or(usual.memory),
         timeout: r.take("timeout", out, duration).unwrap_or(usual.timeout),
         connect_timeout: r.take("connect_timeout", out, duration).unwrap_or(usual.connect_timeout),
@@ -64,6 +66,16 @@ fn duration(node: &Node) -> Result<Duration, Bad> {
         return Err(Bad::hinted("{key} has no unit".to_owned(), format!("write it like \"{n}s\"")));
     }
     reader::parsed(node, "text like \"10m\"", parse_duration)
+}
+
+/// One text or a list of them.
+fn bandwidth(node: &Node) -> Result<Vec<Bandwidth>, Bad> {
+    let one =
+        |node: &Node| reader::parsed(node, "text like \"20M\" or \"08:00-19:00=20M\"", Bandwidth::parse);
+    match &node.value {
+        Value::Array(members) => members.iter().map(|m| one(m).map_err(|bad| bad.in_part(m))).collect(),
+        _ => one(node).map(|bound| vec![bound]),
+    }
 }
 
 fn size(node: &Node) -> Result<u64, Bad> {

@@ -1,0 +1,163 @@
+//! What every store holds to. A new one is a line at the end.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use haul_connect::stores::Directory;
+use haul_core::limits::LISTED;
+use haul_core::store::{Content, Meta, Store};
+use haul_core::{Cx, Fault, FaultClass, Key};
+
+use crate::serve::World;
+
+/// Pieces, and what comes after them.
+struct Pieces(Vec<&'static [u8]>, Option<Fault>);
+
+#[async_trait]
+impl Content for Pieces {
+    async fn next(&mut self, _: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
+        match (self.0.is_empty(), self.1.take()) {
+            (false, fault) => {
+                self.1 = fault;
+                Ok(Some(Bytes::from_static(self.0.remove(0))))
+            }
+            (true, Some(fault)) => Err(fault),
+            (true, None) => Ok(None),
+        }
+    }
+}
+
+fn meta(len: u64) -> Meta {
+    Meta { len, headers: vec![("content-type".into(), "image/png".into())], ..Meta::default() }
+}
+
+async fn put(store: &dyn Store, key: &str, bytes: &'static [u8]) {
+    let world = World::new();
+    let mut content = Pieces(vec![bytes], None);
+    if bytes.is_empty() {
+        content.0.clear();
+    }
+    let key = Key::from(key.to_owned());
+    let receipt = store.put(&key, &meta(bytes.len() as u64), &mut content, &world.cx()).await.unwrap();
+    assert_eq!((receipt.len, receipt.crc32c), (bytes.len() as u64, crc32c::crc32c(bytes)));
+}
+
+async fn read(store: &dyn Store, key: &str, range: Option<std::ops::Range<u64>>) -> Option<(Meta, Vec<u8>)> {
+    let world = World::new();
+    let (meta, mut content) = store.open(&Key::from(key.to_owned()), range, &world.cx()).await.unwrap()?;
+    let mut out = Vec::new();
+    while let Some(piece) = content.next(&world.cx()).await.unwrap() {
+        assert!(!piece.is_empty());
+        out.extend_from_slice(&piece);
+    }
+    Some((meta, out))
+}
+
+async fn list(store: &dyn Store, prefix: &str, after: Option<&str>) -> Vec<String> {
+    let world = World::new();
+    let after = after.map(|a| Key::from(a.to_owned()));
+    let mut listing = store.list(&prefix.to_owned().into(), after.as_ref(), &world.cx()).await.unwrap();
+    let mut keys = Vec::new();
+    while let Some(page) = listing.next(&world.cx()).await.unwrap() {
+        assert!(!page.is_empty() && page.len() <= LISTED);
+        keys.extend(page.into_iter().map(|listed| listed.key.to_string()));
+    }
+    keys
+}
+
+async fn conforms(store: &dyn Store) {
+    let world = World::new();
+    let cx = world.cx();
+    let key = |text: &str| Key::from(text.to_owned());
+    assert!(!store.name().is_empty());
+
+    // Nothing is there.
+    assert_eq!(list(store, "", None).await, Vec::<String>::new());
+    assert_eq!(store.head(&key("a/b"), &cx).await.unwrap(), None);
+    assert_eq!(read(store, "a/b", None).await, None);
+    assert!(!store.delete(&key("a/b"), &cx).await.unwrap());
+
+    // What is written is read, and replaced as a whole.
+    put(store, "a/b", b"first").await;
+    let head = store.head(&key("a/b"), &cx).await.unwrap().unwrap();
+    assert_eq!(head.len, 5);
+    assert_eq!(read(store, "a/b", None).await.unwrap().1, b"first");
+    assert_eq!(read(store, "a/b", Some(1..3)).await.unwrap(), (head.clone(), b"ir".to_vec()));
+    assert_eq!(read(store, "a/b", Some(3..99)).await.unwrap().1, b"st");
+    put(store, "a/b", b"the second").await;
+    let second = store.head(&key("a/b"), &cx).await.unwrap().unwrap();
+    assert_eq!(second.len, 10);
+    assert!(head.version.is_empty() || head.version != second.version);
+    put(store, "empty", b"").await;
+    assert_eq!(read(store, "empty", None).await.unwrap().1, b"");
+
+    // What fails leaves what was there.
+    let mut short = Pieces(vec![b"thi", b"rd"], None);
+    let fault = store.put(&key("a/b"), &meta(6), &mut short, &cx).await.unwrap_err();
+    assert_eq!(fault.code(), "truncated");
+    let mut broken = Pieces(vec![b"thi"], Some(Fault::transient("reset", "gone")));
+    assert_eq!(store.put(&key("a/b"), &meta(5), &mut broken, &cx).await.unwrap_err().code(), "reset");
+    let one = store.put(&key("a/new"), &meta(9), &mut Pieces(vec![b"x"], None), &cx).await;
+    assert!(one.is_err());
+    assert_eq!(read(store, "a/b", None).await.unwrap().1, b"the second");
+    assert_eq!(list(store, "", None).await, ["a/b", "empty"]);
+
+    // In the order of bytes, whatever the keys look like.
+    let mut keys = ["a-b", "a.b/c", "a/b", "a/b c/%2F", "a/ü", "a0", "ab/c/d", "empty", "Z", "a/~x"].to_vec();
+    for key in &keys {
+        put(store, key, b"x").await;
+    }
+    keys.sort_unstable();
+    assert_eq!(list(store, "", None).await, keys);
+    for (i, key) in keys.iter().enumerate() {
+        assert_eq!(list(store, "", Some(key)).await, keys[i + 1..], "after {key}");
+    }
+    for prefix in ["a", "a/", "a/b", "a/b c/", "ab/c", "zz", "a/bx"] {
+        let wanted: Vec<&str> = keys.iter().copied().filter(|k| k.starts_with(prefix)).collect();
+        assert_eq!(list(store, prefix, None).await, wanted, "with {prefix}");
+    }
+    assert_eq!(list(store, "a/", Some("a/b")).await, ["a/b c/%2F", "a/~x", "a/ü"]);
+    assert_eq!(list(store, "a/", Some("a")).await.len(), 4);
+
+    // What is removed is not there.
+    assert!(store.delete(&key("a/b"), &cx).await.unwrap());
+    assert_eq!(store.head(&key("a/b"), &cx).await.unwrap(), None);
+
+    // More than a page.
+    let mut many: Vec<String> = (0..LISTED + 3).map(|n| format!("many/{n}")).collect();
+    for key in &many {
+        put(store, key, b"x").await;
+    }
+    many.sort_unstable();
+    assert_eq!(list(store, "many/", None).await, many);
+}
+
+#[tokio::test]
+async fn a_directory_conforms_and_leaves_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("not/there yet");
+    let store = Directory::new(root.clone());
+    conforms(&store).await;
+    drop(store);
+    assert!(!root.join(".haul-part").exists());
+}
+
+#[tokio::test]
+async fn no_key_leads_out_of_a_directory_or_into_what_is_unfinished() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "x").unwrap();
+    std::fs::create_dir_all(dir.path().join("in/.haul-part/run")).unwrap();
+    std::fs::write(dir.path().join("in/.haul-part/run/x.part"), "x").unwrap();
+    let store = Directory::new(dir.path().join("in"));
+    let world = World::new();
+    let long = "x".repeat(300);
+    for key in
+        ["", "../secret", "a/../../secret", "/secret", "a//b", "a/", "./a", ".haul-part/x", "a\0b", &long]
+    {
+        let key = Key::from(key.to_owned());
+        let fault = store.put(&key, &meta(1), &mut Pieces(vec![b"y"], None), &world.cx()).await.unwrap_err();
+        assert_eq!((fault.class(), fault.code()), (FaultClass::Permanent, "key"), "{key}");
+        assert!(!matches!(store.head(&key, &world.cx()).await, Ok(Some(_))), "{key}");
+    }
+    assert_eq!(list(&store, "", None).await, Vec::<String>::new());
+    assert_eq!(std::fs::read(dir.path().join("secret")).unwrap(), b"x");
+}
