@@ -321,7 +321,8 @@ mod tests {
             std::fs::write(file.path(), content).unwrap();
             let fault = line(SecretFrom::File(path.clone())).await.unwrap_err();
             assert_eq!((fault.class(), fault.code()), (FaultClass::Fatal, "secret"));
-            let message = fault.message();
+            // The path is random, and may hold anything.
+            let message = fault.message().replace(&path, "");
             assert!(message.starts_with("secret index: ") && message.contains(says), "{message}");
             assert!(!message.contains("two") && !message.contains("xx"), "{message}");
         }
