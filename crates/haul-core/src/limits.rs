@@ -72,6 +72,8 @@ pub const REDIRECTS: usize = 10;
 pub const COMMIT_ITEMS: usize = 1000;
 /// Longest an outcome waits for company before its commit starts.
 pub const COMMIT_LINGER: Duration = Duration::from_millis(10);
+/// The same where files are saved: their commit syncs a whole file system, about 10 to 30 ms.
+pub const COMMIT_LINGER_SAVE: Duration = Duration::from_millis(100);
 /// Parked rows above which reading pauses: more would only grow the ledger.
 pub const PARKED_ROWS: u64 = 1_000_000;
 /// Parked items taken from the ledger at once.

@@ -1,5 +1,7 @@
 //! From a job and its live objects to the orders of an engine.
 
+use std::time::Duration;
+
 use haul_connect::assemble::Assembled;
 use haul_core::cx::RunKey;
 use haul_core::job::{IfChanged, Job, StepKind};
@@ -26,7 +28,6 @@ pub fn orders(job: &Job, live: Assembled, run: RunKey) -> Orders {
 }
 
 fn policy(job: &Job) -> Policy {
-    let only_read = job.source.pages.is_some() && job.steps.is_empty();
     Policy {
         retry: job.retry,
         goal: job.limits.goal,
@@ -37,9 +38,25 @@ fn policy(job: &Job) -> Policy {
         limit: job.source.limit,
         // Records of an API cost nothing to read again but the request.
         key_log: job.source.pages.is_none(),
-        window_items: if only_read { limits::WINDOW_ITEMS_READ } else { limits::WINDOW_ITEMS },
-        linger: if only_read { limits::COMMIT_LINGER_READ } else { limits::COMMIT_LINGER },
+        window_items: if only_reads(job) { limits::WINDOW_ITEMS_READ } else { limits::WINDOW_ITEMS },
+        linger: linger(job),
         ..Policy::default()
+    }
+}
+
+/// A crawl whose records are counted or written as they are.
+fn only_reads(job: &Job) -> bool {
+    job.source.pages.is_some() && job.steps.is_empty()
+}
+
+/// How long an outcome waits for company.
+fn linger(job: &Job) -> Duration {
+    let saves = job.steps.iter().any(|s| matches!(s.kind, StepKind::Download(_)));
+    match (only_reads(job), saves) {
+        (true, _) => limits::COMMIT_LINGER_READ,
+        // Files become durable with a sync of their whole file system.
+        (_, true) => limits::COMMIT_LINGER_SAVE,
+        _ => limits::COMMIT_LINGER,
     }
 }
 

@@ -223,18 +223,20 @@ fn limits() -> impl Strategy<Value = LimitsSpec> {
     let goal = (1u32..1000, time()).prop_map(|(permille, within)| Goal { permille, within });
     let pace = (concurrency(), prop::option::of(rate()), prop::option::of(text()), prop::option::of(goal));
     (pace, sizes, [time(), time(), time()]).prop_map(
-        |((concurrency, rate, priority, goal), (memory, min_throughput, keep_free, bandwidth), times)| LimitsSpec {
-            concurrency,
-            rate,
-            bandwidth,
-            memory,
-            timeout: times[0],
-            connect_timeout: times[1],
-            read_timeout: times[2],
-            min_throughput,
-            keep_free,
-            priority,
-            goal,
+        |((concurrency, rate, priority, goal), (memory, min_throughput, keep_free, bandwidth), times)| {
+            LimitsSpec {
+                concurrency,
+                rate,
+                bandwidth,
+                memory,
+                timeout: times[0],
+                connect_timeout: times[1],
+                read_timeout: times[2],
+                min_throughput,
+                keep_free,
+                priority,
+                goal,
+            }
         },
     )
 }

@@ -52,7 +52,7 @@ pub enum Verb {
     /// Try the first items: every request and result shown, nothing written
     Try(Box<r#try::TryArgs>),
     /// Print the job file that a command stands for
-    Plan(plan::PlanArgs),
+    Plan(Box<plan::PlanArgs>),
     /// List runs and how they are
     Runs(runs::RunsArgs),
     /// Show how a run stands

@@ -5,9 +5,11 @@
 //! of the whole source. Rows are written before files get their names, in the same step that makes
 //! those files durable: a row says what should be there, the file itself whether it is.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use haul_core::Fault;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 /// Claims and rows of files.
@@ -52,7 +54,6 @@ pub(super) struct Saved {
 
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
     PRAGMA cache_size = -1024;
     PRAGMA wal_autocheckpoint = 2000;
     CREATE TABLE IF NOT EXISTS file (
@@ -74,7 +75,19 @@ fn signed(n: u64) -> i64 {
 impl Catalog {
     /// Opens the catalog at a path, for one reading of the source.
     pub(super) fn open(path: &Path, pass: u64) -> Result<Catalog, Fault> {
-        let conn = Connection::open(path).and_then(|c| c.execute_batch(SCHEMA).map(|()| c));
+        let is_new = !path.exists();
+        let conn = Connection::open(path).and_then(|c| {
+            // One sync for all of its making.
+            c.pragma_update(None, "synchronous", if is_new { "OFF" } else { "NORMAL" })?;
+            c.execute_batch(SCHEMA)?;
+            if is_new && !path.as_os_str().is_empty() {
+                File::open(path).and_then(|f| f.sync_all()).map_err(|_| rusqlite::Error::InvalidQuery)?;
+                c.pragma_update(None, "synchronous", "NORMAL")?;
+            }
+            // The next process does that as well, and the syncs of the last commit are enough.
+            c.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            Ok(c)
+        });
         let conn = conn.map_err(|e| fault(path, &e))?;
         conn.set_prepared_statement_cache_capacity(16);
         Ok(Catalog { conn, path: path.to_owned(), pass: signed(pass), open: false })
@@ -92,6 +105,7 @@ impl Catalog {
         Ok(Catalog { conn, path: path.to_owned(), pass: 0, open: false })
     }
 
+    /// Reads begin a transaction as well: each would otherwise lock the file for itself.
     fn begin(&mut self) -> Result<(), Fault> {
         if !self.open {
             self.conn.execute_batch("BEGIN").map_err(|e| fault(&self.path, &e))?;
@@ -126,7 +140,8 @@ impl Catalog {
     }
 
     /// What is known of a name.
-    pub(super) fn row(&self, path: u64) -> Result<Option<Row>, Fault> {
+    pub(super) fn row(&mut self, path: u64) -> Result<Option<Row>, Fault> {
+        self.begin()?;
         let sql = "SELECT owner, pass, claimed, name, url, bytes, mtime, crc, checksum, saved_in FROM file
             WHERE path = ?1";
         let read = |r: &rusqlite::Row<'_>| {
@@ -144,7 +159,8 @@ impl Catalog {
     }
 
     /// A file that was saved from a URL.
-    pub(super) fn of_url(&self, url: u64) -> Result<Option<Saved>, Fault> {
+    pub(super) fn of_url(&mut self, url: u64) -> Result<Option<Saved>, Fault> {
+        self.begin()?;
         let sql = "SELECT name, url, bytes, mtime, crc, checksum FROM file WHERE url = ?1 AND bytes IS NOT NULL LIMIT 1";
         let found = self
             .conn

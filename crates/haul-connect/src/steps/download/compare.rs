@@ -83,7 +83,7 @@ impl Comparison {
         for wanted in &wanted {
             let (owner, url) = (wanted.owner(&item.key), wanted.url_hash());
             let (path, name, _) = claims::name(&mut self.names, &wanted.name, owner, url)?;
-            let saved = match &self.known {
+            let saved = match &mut self.known {
                 Some(known) => known.row(path)?.filter(|row| row.owner == owner).and_then(|row| row.saved),
                 None => None,
             };
@@ -97,7 +97,7 @@ impl Comparison {
     ///
     /// # Errors
     /// What the system says of the destination.
-    pub async fn extra(&self, cx: &Cx<'_>, each: &mut (dyn FnMut(&str) + Send)) -> Result<(), Fault> {
+    pub async fn extra(&mut self, cx: &Cx<'_>, each: &mut (dyn FnMut(&str) + Send)) -> Result<(), Fault> {
         let mut listing = self.store.list(&Key::default(), None, cx).await?;
         while let Some(page) = listing.next(cx).await? {
             for listed in page {

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use haul_core::finish::Finish;
@@ -57,6 +58,8 @@ pub struct Depot {
 
 pub(super) struct Open {
     dest: PathBuf,
+    /// Some part may have a note of an earlier attempt.
+    pub(super) noted: AtomicBool,
     parts: PathBuf,
     pub(super) catalog: Mutex<Catalog>,
     prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
@@ -86,10 +89,12 @@ impl Depot {
         fs::create_dir_all(&parts).map_err(|e| unwritable(&self.to, &e))?;
         let probe = parts.join(".probe");
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|e| unwritable(&self.to, &e))?;
+        let left = fs::read_dir(&parts).map_err(|e| unwritable(&self.to, &e))?.next().is_some();
         let catalog = Catalog::open(&out.join("files.db"), pass)?;
         let finishing = Finishing::new(self, out, &catalog)?;
         let open = Open {
             dest: self.to.clone(),
+            noted: AtomicBool::new(left),
             parts,
             catalog: Mutex::new(catalog),
             prepared: Mutex::default(),

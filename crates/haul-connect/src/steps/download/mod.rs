@@ -236,6 +236,7 @@ impl Download {
             checksum: target.wanted.checksum.as_ref(),
             url: target.url_hash,
             keep_free: self.spec.keep_free,
+            noted: &open.noted,
         };
         let mut part = Part::open(path.clone(), &expected)?;
         if !part.is_whole() {

@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_core::{Fault, FaultClass};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub(super) struct Expected<'a> {
     pub(super) url: u64,
     /// Bytes of the disk that are to stay free.
     pub(super) keep_free: u64,
+    /// Whether there may be notes; set when one is left.
+    pub(super) noted: &'a AtomicBool,
 }
 
 /// A file that is complete and right.
@@ -71,7 +74,9 @@ impl<'a> Part<'a> {
         let digests = Digests::new(expected.checksum);
         let mut part =
             Part { path, expected, file: None, digests, len: 0, validator: None, whole: None, noted: false };
-        if let Some(note) = part.note().filter(|n| n.url == expected.url && n.boot == boot()) {
+        if expected.noted.load(Ordering::Relaxed)
+            && let Some(note) = part.note().filter(|n| n.url == expected.url && n.boot == boot())
+        {
             part.adopt(&note).map_err(|e| part.broken(&e))?;
         }
         Ok(part)
@@ -177,6 +182,7 @@ impl<'a> Part<'a> {
         let text = serde_json::to_vec(&note).unwrap_or_default();
         fs::write(self.note_path(), text).map_err(|e| self.broken(&e))?;
         self.noted = true;
+        self.expected.noted.store(true, Ordering::Relaxed);
         Ok(())
     }
 
