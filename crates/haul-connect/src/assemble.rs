@@ -1,6 +1,8 @@
 //! Job → live objects. This is the only exhaustive match over job specs: a new source, step or sink
 //! is a variant in the spec, a file, and an arm here.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use crate::rows::{Needed, RowsOpener};
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
 use crate::steps::download::{self, Claiming, Depot, Download, Home, WantedFiles};
-use crate::steps::{Batch, BatchSpec, Body, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
+use crate::steps::{Batch, BatchSpec, Body, Copy, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
+use crate::stores::S3;
 
 /// What a job is assembled for.
 #[derive(Clone)]
@@ -189,6 +192,9 @@ fn source(
     }
     let at = format!("source.{}", job.source.format.as_str());
     let location = &job.source.location;
+    if job.source.format == RowFormat::Keys {
+        return steps.keys(&at);
+    }
     let mut stream = context.stdin.clone().filter(|_| location == "-");
     if location.starts_with("http://") || location.starts_with("https://") {
         let url = Url::parse(location).map_err(|e| wrong(&at, &e))?;
@@ -252,6 +258,7 @@ struct Steps<'j> {
     bases: BTreeMap<&'j str, Vec<Url>>,
     /// By service; the empty name is for steps without one.
     credentials: BTreeMap<&'j str, Arc<Credential>>,
+    stores: BTreeMap<String, Arc<S3>>,
     lanes: Vec<(Origin, LanePolicy)>,
     lookups: Vec<Arc<str>>,
     base: PathBuf,
@@ -267,6 +274,7 @@ impl<'j> Steps<'j> {
             client,
             bases: BTreeMap::new(),
             credentials: BTreeMap::from([("", Arc::new(Credential::new(Vec::new())))]),
+            stores: BTreeMap::new(),
             lanes: Vec::new(),
             lookups: Vec::new(),
             base,
@@ -361,6 +369,11 @@ impl<'j> Steps<'j> {
                 Arc::new(Batch::new(name, batch).map_err(|e| wrong(&at(key), &e))?)
             }
             StepKind::Download(download) => self.download(spec, download, name)?,
+            StepKind::Copy { to, types } => {
+                let from = self.place(&self.job.source.location, "source.keys")?;
+                let copy = Copy::new(name, from, self.place(to, &at("copy"))?, types);
+                Arc::new(copy.map_err(|e| wrong(&at("type"), &e))?)
+            }
             StepKind::Map { expr: text } => {
                 let map = expr(text, &at("map"))?;
                 self.need(map.names().unwrap_or_default(), &format!("step {name}"));

@@ -62,6 +62,15 @@ pub const CACHE_SHARE: u64 = 4;
 pub const LOG_BYTES: u64 = 4 << 20;
 /// Rejected items that a look at a run shows: the first five, and the latest.
 pub const REJECTS_SHOWN: usize = 8;
+/// Objects up to this size are copied in one piece, larger ones in parts of it: what services recommend,
+/// and what a lost connection repeats at most.
+pub const COPY_PART: u64 = 8 * MIB as u64;
+/// Bytes of objects that are on their way at once.
+pub const COPY_BYTES: u64 = 24 * MIB as u64;
+/// Parts of one object that are on their way at once.
+pub const COPY_PARTS: usize = 4;
+/// Largest object that is copied: 10,000 parts, each of which is held whole, of less than 16 MiB.
+pub const OBJECT_BYTES: u64 = 150 * 1024 * MIB as u64;
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

@@ -7,6 +7,8 @@ use crate::limits;
 /// A whole request.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
+    /// Request line and header lines, as sent.
+    head: &'a [u8],
     /// As sent.
     pub(crate) method: &'a str,
     /// Path and query, as sent.
@@ -23,6 +25,14 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Cow<'a, [u8]>,
     /// Whether the connection is to stay open.
     pub(crate) keep_alive: bool,
+}
+
+impl Request<'_> {
+    /// Names and values of all headers, as sent.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.head.split(|b| *b == b'\n').skip(1);
+        lines.filter_map(|line| std::str::from_utf8(line).ok()?.trim_end().split_once(':'))
+    }
 }
 
 /// What a buffer holds.
@@ -106,13 +116,13 @@ pub(crate) fn parse(buffer: &[u8]) -> Parsed<'_> {
     }
     let keep_alive = head.version == Some(1) && !framing.close;
     let (method, path) = (head.method.unwrap_or_default(), head.path.unwrap_or_default());
-    let rest = buffer.get(head_len..).unwrap_or_default();
+    let (head, rest) = buffer.split_at_checked(head_len).unwrap_or_default();
     let (body, body_len) = match body(rest, &framing) {
         Ok(Some(found)) => found,
         Ok(None) => return Parsed::Partial { expects: framing.expects && rest.is_empty() },
         Err(reason) => return Parsed::Bad(reason),
     };
-    let request = Request { method, path, key, authorization, range, if_range, body, keep_alive };
+    let request = Request { head, method, path, key, authorization, range, if_range, body, keep_alive };
     Parsed::Whole(request, head_len + body_len)
 }
 
@@ -253,6 +263,7 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        204 => "No Content",
         206 => "Partial Content",
         302 => "Found",
         400 => "Bad Request",
@@ -261,12 +272,14 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         416 => "Range Not Satisfiable",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

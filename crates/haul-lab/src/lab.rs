@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::accept::{Door, Order, listen, work};
 use crate::script::Script;
 use crate::services::pages::population::PagesTruth;
-use crate::services::{FileKind, Service, file_kind, pair};
+use crate::services::{FileKind, Service, StoredObject, file_kind, pair};
 use crate::spec::{LabSpec, ServiceSpec};
 use crate::truth::Truth;
 use crate::world::{Gate, Live, World};
@@ -128,7 +128,7 @@ impl Lab {
         match service {
             Service::Users => self.world.users.object(id),
             Service::Videos => self.world.videos.object(id),
-            Service::Index | Service::Files | Service::Pages => vec![],
+            Service::Index | Service::Files | Service::Pages | Service::S3 => vec![],
         }
     }
 
@@ -142,6 +142,21 @@ impl Lab {
     pub fn file(&self, id: u64, size: Option<u64>, ext: &str) -> Vec<u8> {
         let generation = self.world.find(Service::Files).map_or(0, |live| live.script().generation);
         self.world.files.bytes(&self.world.files.file(id, size, ext, generation))
+    }
+
+    /// What is under a key of [`Service::S3`].
+    pub fn object(&self, bucket: &str, key: &str) -> Option<StoredObject> {
+        self.world.s3.object(&self.world, bucket, key)
+    }
+
+    /// The keys that were put into a bucket of [`Service::S3`], in order.
+    pub fn object_keys(&self, bucket: &str) -> Vec<String> {
+        self.world.s3.keys(bucket)
+    }
+
+    /// Multipart uploads that were begun, and neither completed nor given up.
+    pub fn open_uploads(&self) -> usize {
+        self.world.s3.open_uploads()
     }
 
     /// Whether a lookup of `id` gets 404 under the present script.

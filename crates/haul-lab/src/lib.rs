@@ -44,6 +44,6 @@ mod world;
 pub use lab::{Lab, LabError};
 pub use script::{Fate, Script};
 pub use services::pages::population::{Often, PagesSpec, PagesTruth};
-pub use services::{FileKind, Service};
+pub use services::{ACCESS_KEY, FileKind, ODD_KEYS, SECRET_KEY, Service, StoredObject};
 pub use spec::{LabSpec, ServiceSpec};
 pub use truth::Truth;

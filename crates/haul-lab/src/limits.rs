@@ -17,6 +17,8 @@ pub const KEEP_BYTES: usize = 64 * KIB;
 /// Distinct texts a service serves; ids share them, so that replies can be kept ready-made
 /// (about 1 KiB each).
 pub const VARIANTS: usize = 4096;
+/// Digests of files that are remembered (about 40 bytes each).
+pub const DIGESTS: usize = 1_000_000;
 /// Characters kept of the first mismatch.
 pub const SAMPLE_CHARS: usize = 400;
 /// Parts of each set of hashes: growing one part stalls no longer than about 1 ms per million entries.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::mix::mix;
 use crate::script::Script;
 use crate::services::pages::population::{PagesTruth, Population};
-use crate::services::{Catalogue, Files, Service, catalogues};
+use crate::services::{Catalogue, Files, S3, Service, catalogues};
 use crate::spec::LabSpec;
 use crate::truth::{Record, lock};
 
@@ -83,6 +83,7 @@ pub(crate) struct World {
     counted: OnceLock<PagesTruth>,
     slips: AtomicU64,
     inserted: AtomicU64,
+    pub(crate) s3: S3,
     started: Instant,
 }
 
@@ -98,6 +99,7 @@ impl World {
             counted: OnceLock::new(),
             slips: AtomicU64::new(0),
             inserted: AtomicU64::new(0),
+            s3: S3::default(),
             started: Instant::now(),
         }
     }

@@ -27,6 +27,7 @@ as fast as they allow, in constant memory, losing nothing and repeating nothing.
 Work     get      download everything a manifest names, verified
          enrich   join a stream against services, then send each item on or write it down
          crawl    page through an API at its rate limit; count or keep its records
+         copy     migrate objects from one store to another, verified
          top      print the records with the highest scores of huge files
          count    print the most common values of huge files
          run      run the job of a file

@@ -21,6 +21,7 @@ mod results;
 mod runs;
 mod signals;
 mod standing;
+mod stores;
 mod summary;
 mod trial;
 mod typed;

@@ -365,7 +365,8 @@ impl Client {
 }
 
 fn decode_body(head: &Head, body: Vec<u8>, hop: &Hop<'_>) -> Result<Vec<u8>, Fault> {
-    if head.codings.is_empty() && head.unknown_coding.is_none() {
+    let as_sent = hop.call.body_use == BodyUse::Object;
+    if as_sent || head.codings.is_empty() && head.unknown_coding.is_none() {
         return Ok(body);
     }
     let fault = |fault: Fault| fault.with_origin(origin_of(hop.url));

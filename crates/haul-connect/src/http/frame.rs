@@ -222,7 +222,10 @@ impl ReplyReader {
         let before = self.partial.len();
         let (head, used) = if before == 0 {
             match parse_head(rest, self.validators)? {
-                Some(parsed) => parsed,
+                Some((mut head, len)) => {
+                    head.fields = self.fields_of(&rest[..len]);
+                    (head, len)
+                }
                 None => {
                     self.partial.extend_from_slice(rest);
                     return self.check_partial_head();
@@ -236,7 +239,8 @@ impl ReplyReader {
                 return self.check_partial_head();
             }
             match parse_head(&self.partial, self.validators)? {
-                Some((head, len)) => {
+                Some((mut head, len)) => {
+                    head.fields = self.fields_of(&self.partial[..len]);
                     self.partial = Vec::new();
                     (head, len - before)
                 }
@@ -257,6 +261,11 @@ impl ReplyReader {
         Ok(Some(used))
     }
 
+    /// The lines of a head, where they are kept.
+    fn fields_of(&self, head: &[u8]) -> Option<Box<str>> {
+        (self.keep == BodyUse::Object).then(|| String::from_utf8_lossy(head).into())
+    }
+
     fn check_partial_head(&self) -> Result<Option<usize>, ReplyError> {
         if self.partial.len() > HEAD_BYTES { Err(ReplyError::HeadTooLarge) } else { Ok(None) }
     }
@@ -265,7 +274,7 @@ impl ReplyReader {
         self.phase = match head.framing {
             Framing::Empty => Phase::Done,
             Framing::Length(length) => {
-                if self.keep == BodyUse::Keep && !self.streaming && length > BODY_BYTES as u64 {
+                if self.keep != BodyUse::Drain && !self.streaming && length > BODY_BYTES as u64 {
                     return Err(ReplyError::BodyTooLarge);
                 }
                 // A length is a claim: what it reserves is bounded, the rest grows as it comes.

@@ -66,6 +66,8 @@ pub struct Head {
     pub range: Option<(u64, Option<u64>)>,
     /// `ETag`, else `Last-Modified`: only looked at when asked for.
     pub validator: Option<Box<str>>,
+    /// All fields, a line each, where they are asked for.
+    pub fields: Option<Box<str>>,
 }
 
 /// Why a head cannot be used.
@@ -274,6 +276,7 @@ impl Scan {
             length: self.length,
             range: self.range,
             validator: self.etag.or(self.last_modified),
+            fields: None,
         })
     }
 }

@@ -286,7 +286,13 @@ impl Stream {
         let reply = within(patience, reply).await?.map_err(MuxBroken::Stream)?;
         let (parts, mut body) = reply.into_parts();
         let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let head = head_of(parts.status.as_u16(), fields).map_err(|e| MuxBroken::Reply(e.into()))?;
+        let mut head = head_of(parts.status.as_u16(), fields).map_err(|e| MuxBroken::Reply(e.into()))?;
+        if call.body_use == BodyUse::Object {
+            let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+                format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()))
+            };
+            head.fields = Some(parts.headers.iter().map(line).collect::<String>().into());
+        }
         let (mut bytes, mut total) = (Vec::new(), 0_u64);
         let mut held = budget.hold(Account::Bodies, 0);
         while let Some(data) = within(patience, body.data()).await? {
@@ -300,10 +306,10 @@ impl Stream {
             let _ = body.flow_control().release_capacity(data.len());
             total += data.len() as u64;
             match call.body_use {
-                BodyUse::Keep if bytes.len() + data.len() > BODY_BYTES => {
+                BodyUse::Keep | BodyUse::Object if bytes.len() + data.len() > BODY_BYTES => {
                     return Err(MuxBroken::Reply(ReplyError::BodyTooLarge));
                 }
-                BodyUse::Keep => bytes.extend_from_slice(&data),
+                BodyUse::Keep | BodyUse::Object => bytes.extend_from_slice(&data),
                 BodyUse::Drain => {
                     let room = DRAINED_KEEP.saturating_sub(bytes.len()).min(data.len());
                     bytes.extend_from_slice(&data[..room]);

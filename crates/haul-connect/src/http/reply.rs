@@ -32,6 +32,8 @@ pub struct Reply {
     pub body: Bytes,
     /// Where redirects led, when they did.
     pub moved: Option<Url>,
+    /// All fields of the head, a line each, where they were asked for.
+    fields: Option<Box<str>>,
     /// Counts the body while the reply lives.
     _held: Option<Held>,
 }
@@ -57,8 +59,20 @@ impl Reply {
             link: head.link,
             body: Bytes::from(body),
             moved: None,
+            fields: head.fields,
             _held: held,
         }
+    }
+
+    /// Names and values of the fields of the head, where they were asked for.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.fields.as_deref().unwrap_or_default().lines();
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
+    }
+
+    /// The value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The URL that answered.

@@ -17,6 +17,8 @@ pub enum Method {
     Post,
     /// `PUT`.
     Put,
+    /// `DELETE`.
+    Delete,
 }
 
 impl Method {
@@ -26,6 +28,7 @@ impl Method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
         }
     }
 
@@ -41,6 +44,8 @@ impl Method {
 pub enum BodyUse {
     /// Needed whole: a body that is cut off or cannot be decoded is a fault.
     Keep,
+    /// Needed whole, as it was sent (codings are not undone), with all fields of the head.
+    Object,
     /// Only its beginning, for messages: it is read so that the connection can be used again, but
     /// the status alone decides.
     Drain,

@@ -99,6 +99,7 @@ impl RowsOpener {
             RowFormat::Jsonl => "JSON Lines",
             RowFormat::Json => "JSON",
             RowFormat::Urls => "a list of URLs",
+            RowFormat::Keys => return Err(no_rows()),
         };
         let label = Label { name: name.into(), format };
         let plan = Arc::new(Plan { spec: spec.clone(), place, label, needed: Vec::new() });
@@ -143,6 +144,7 @@ impl Plan {
                 let each = parse_each(each).map_err(|e| Fault::fatal("each", e))?;
                 return Ok(Box::new(DocumentSplit::new(&self.label.name, each, mark, key)));
             }
+            RowFormat::Keys => return Err(no_rows()),
             RowFormat::Csv => b',',
             RowFormat::Tsv => b'\t',
         };
@@ -245,6 +247,11 @@ impl Opener for RowsOpener {
     fn size_hint(&self) -> Option<u64> {
         self.size
     }
+}
+
+/// What is listed is not read row by row.
+fn no_rows() -> Fault {
+    Fault::fatal("format", "the keys of a store are no rows")
 }
 
 /// Hashes the first `offset` decoded bytes. Where these ended in the middle of a line (`open`), a

@@ -54,7 +54,7 @@ pub fn open(spec: &OutputSpec, row: Option<Expr>, opening: Opening) -> Result<Pa
             };
             Ok(Pair { sink, render })
         }
-        RowFormat::Jsonl | RowFormat::Tsv | RowFormat::Json | RowFormat::Urls => {
+        RowFormat::Jsonl | RowFormat::Tsv | RowFormat::Json | RowFormat::Urls | RowFormat::Keys => {
             let sink: Box<dyn Sink> = if to_stdout {
                 Box::new(StdoutSink::jsonl())
             } else {

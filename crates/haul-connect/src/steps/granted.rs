@@ -9,22 +9,22 @@ use haul_core::lane::{LaneId, Lanes, Origin, Permit, Saved};
 use haul_core::pace::hint::Stated;
 
 /// The first request uses the permit, those after it ask for their own.
-pub(super) struct Granted<'a> {
+pub(crate) struct Granted<'a> {
     lanes: &'a dyn Lanes,
     lane: LaneId,
     permit: Mutex<Option<Permit>>,
     /// The request under way may have been sent.
-    pub(super) sent: AtomicBool,
+    pub(crate) sent: AtomicBool,
 }
 
 impl<'a> Granted<'a> {
-    pub(super) fn new(lanes: &'a dyn Lanes, permit: Permit) -> Self {
+    pub(crate) fn new(lanes: &'a dyn Lanes, permit: Permit) -> Self {
         let lane = permit.lane();
         Granted { lanes, lane, permit: Mutex::new(Some(permit)), sent: AtomicBool::new(false) }
     }
 
     /// The lane of the permit.
-    pub(super) fn lane(&self) -> LaneId {
+    pub(crate) fn lane(&self) -> LaneId {
         self.lane
     }
 

@@ -1,13 +1,14 @@
 //! Steps: what workers do to an item. One file each, all of one shape.
 
 pub mod batch;
+pub mod copy;
 pub mod download;
 mod each;
 pub(crate) mod endpoint;
 pub mod filter;
 mod gather;
 pub mod get;
-mod granted;
+pub(crate) mod granted;
 pub mod map;
 mod outcomes;
 mod sent;
@@ -15,6 +16,7 @@ mod shared;
 pub mod write;
 
 pub use batch::{Batch, BatchSpec};
+pub use copy::Copy;
 pub use endpoint::{Endpoint, EndpointSpec, StepUrl, StepUrlError};
 pub use filter::Filter;
 pub use get::Get;

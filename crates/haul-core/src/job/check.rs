@@ -1,6 +1,8 @@
 //! What only the whole job can tell: that names exist and are unique, that effects come last, that
 //! no secret stands in the open. The same checks hold for job files and for command lines.
 
+mod stores;
+
 use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
@@ -54,6 +56,7 @@ pub fn check(job: &Job) -> Vec<Problem> {
     let mut found = Found::default();
     source(job, &mut found);
     services(job, &mut found);
+    stores::stores(job, &mut found);
     secrets(job, &mut found);
     steps(job, &mut found);
     aggregates(job, &mut found);
@@ -78,6 +81,7 @@ fn source(job: &Job, found: &mut Found) {
         RowFormat::Jsonl => Some("JSON Lines have"),
         RowFormat::Json => Some("a JSON document has"),
         RowFormat::Urls => Some("a list of URLs has"),
+        RowFormat::Keys => Some("keys of a store have"),
     };
     if let Some(rows) = rows {
         if !source.columns.is_empty() {
@@ -309,7 +313,9 @@ fn step_url(job: &Job, step: &StepSpec, at: &str, found: &mut Found) {
         StepKind::Get { url, .. } => (url, "get"),
         StepKind::Post { url, put: false, .. } => (url, "post"),
         StepKind::Post { url, put: true, .. } => (url, "put"),
-        StepKind::Download(_) | StepKind::Map { .. } | StepKind::Filter { .. } => return,
+        StepKind::Copy { .. } | StepKind::Download(_) | StepKind::Map { .. } | StepKind::Filter { .. } => {
+            return;
+        }
     };
     let at = format!("{at}.{word}");
     let before = found.0.len();

@@ -2,14 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Job, StepKind};
+use super::{Job, RowFormat, StepKind};
 use crate::secret::SecretFrom;
 
 /// The same job with absolute paths: relative ones are relative to `directory`. Standard streams
 /// and URLs stay as they are.
 pub fn freeze(job: &Job, directory: &Path) -> Job {
     let mut job = job.clone();
-    if job.source.pages.is_none() {
+    if job.source.pages.is_none() && job.source.format != RowFormat::Keys {
         job.source.location = absolute(&job.source.location, directory);
     }
     if let Some(output) = &mut job.output {

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::write::write;
 use super::{
-    BatchSpec, Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, ServiceSpec,
-    SourceSpec, StepKind, StepSpec,
+    BatchSpec, Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, RowFormat, ServiceSpec,
+    SourceSpec, StepKind, StepSpec, StoreSpec,
 };
 use crate::cx::hex;
 
@@ -62,6 +62,7 @@ fn essence(job: &Job) -> Job {
             ..job.source.clone()
         },
         services,
+        stores: job.stores.iter().filter(|(name, _)| uses(job, name)).map(store).collect(),
         secrets: BTreeMap::new(),
         steps: job.steps.iter().map(step).collect(),
         aggregates: job.aggregates.clone(),
@@ -70,6 +71,18 @@ fn essence(job: &Job) -> Job {
         limits: LimitsSpec::default(),
         delivery: Delivery::default(),
     }
+}
+
+/// Whose credentials are used is not part of it.
+fn store((name, spec): (&String, &StoreSpec)) -> (String, StoreSpec) {
+    (name.clone(), StoreSpec { profile: None, path_style: None, ..spec.clone() })
+}
+
+/// True when the job names a place in a store.
+fn uses(job: &Job, store: &str) -> bool {
+    let is_in = |place: &str| place.split_once(':').is_some_and(|(name, _)| name == store);
+    let copies = job.steps.iter().any(|s| matches!(&s.kind, StepKind::Copy { to, .. } if is_in(to)));
+    copies || job.source.format == RowFormat::Keys && is_in(&job.source.location)
 }
 
 /// How many items go together, how long they wait for each other, and what is asked for only once is

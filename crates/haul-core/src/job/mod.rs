@@ -17,6 +17,7 @@ mod pages;
 mod parse;
 mod schema;
 mod status;
+mod store;
 pub mod units;
 mod write;
 
@@ -36,9 +37,10 @@ pub use freeze::freeze;
 pub use goal::Goal;
 pub use identity::{Identity, what_differs};
 pub use pages::{AggregateKind, AggregateSpec, IdRange, PageSize, PagesSpec, Paging};
-pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status};
+pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status, parse_stores};
 pub use schema::SCHEMA;
 pub use status::{OnStatus, StatusSet};
+pub use store::{StoreSpec, parse_place};
 pub use write::{write, write_frozen};
 
 pub use crate::pace::Concurrency;
@@ -55,6 +57,8 @@ pub struct Job {
     pub source: SourceSpec,
     /// Services by name; a step's URL may start with `{name}`.
     pub services: BTreeMap<String, ServiceSpec>,
+    /// Object stores by name; places in them are written `NAME:BUCKET/PREFIX`.
+    pub stores: BTreeMap<String, StoreSpec>,
     /// References to secrets by name.
     pub secrets: BTreeMap<String, SecretSpec>,
     /// What is done to each item, in order.
@@ -84,6 +88,8 @@ pub enum RowFormat {
     Json,
     /// One http(s) URL a line.
     Urls,
+    /// The objects of a store, by key.
+    Keys,
 }
 
 impl RowFormat {
@@ -95,6 +101,7 @@ impl RowFormat {
             RowFormat::Jsonl => "jsonl",
             RowFormat::Json => "json",
             RowFormat::Urls => "urls",
+            RowFormat::Keys => "keys",
         }
     }
 }
@@ -284,6 +291,13 @@ pub enum StepKind {
     },
     /// Save the files that a record names.
     Download(DownloadSpec),
+    /// Copy the object that an item stands for.
+    Copy {
+        /// The place that stands for that of the source.
+        to: String,
+        /// Types that objects must be, by their usual extension: `png`; empty: any.
+        types: Vec<String>,
+    },
     /// Attach the value of an expression.
     Map {
         /// Expression over the record.

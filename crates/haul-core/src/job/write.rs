@@ -9,7 +9,7 @@ use super::units::{format_duration, format_size};
 use super::{
     AggregateKind, AggregateSpec, BatchSpec, Column, ColumnType, Concurrency, Delivery, DownloadSpec, FORMAT,
     HeaderMode, IfChanged, IfExists, Job, LimitsSpec, MaxFailed, OnInvalid, OnStatus, PagesSpec, Paging,
-    RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, WHERE,
+    RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, StoreSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -38,6 +38,9 @@ fn document(job: &Job, name: Option<&str>) -> String {
     source(job, filter).write_to("[source]", &mut out);
     for (name, spec) in services_in_order(job) {
         service(spec).write_to(&format!("[service.{}]", key(name)), &mut out);
+    }
+    for (name, spec) in &job.stores {
+        store(spec).write_to(&format!("[store.{}]", key(name)), &mut out);
     }
     for (name, spec) in &job.secrets {
         secret(spec).write_to(&format!("[secret.{}]", key(name)), &mut out);
@@ -191,6 +194,18 @@ fn service(spec: &ServiceSpec) -> Section {
     s
 }
 
+fn store(spec: &StoreSpec) -> Section {
+    let mut s = Section::default();
+    s.line("type", quoted("s3"));
+    s.text("endpoint", spec.endpoint.as_deref());
+    s.text("region", spec.region.as_deref());
+    s.text("profile", spec.profile.as_deref());
+    if let Some(path_style) = spec.path_style {
+        s.line("path_style", path_style.to_string());
+    }
+    s
+}
+
 fn secret(spec: &SecretSpec) -> Section {
     let mut s = Section::default();
     s.line("header", quoted(&spec.header));
@@ -227,6 +242,14 @@ fn step(spec: &StepSpec) -> Section {
             }
         }
         StepKind::Download(spec) => download(spec, &mut s),
+        StepKind::Copy { to, types } => {
+            s.line("copy", quoted(to));
+            match types.as_slice() {
+                [] => {}
+                [one] => s.line("type", quoted(one)),
+                many => s.line("type", list(many.iter().map(|t| quoted(t)))),
+            }
+        }
         StepKind::Map { expr } => s.line("map", quoted(expr)),
         StepKind::Filter { expr } => s.line("filter", quoted(expr)),
     }

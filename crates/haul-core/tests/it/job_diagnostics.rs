@@ -30,7 +30,7 @@ fn unknown_keys_are_errors_and_say_what_was_meant() {
         r#"
 job.toml:7:1: unknown key "concurency" in [limits] (did you mean "concurrency"? known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
 job.toml:8:1: unknown key "foo" in [limits] (known keys in [limits]: concurrency, rate, bandwidth, memory, timeout, connect_timeout, read_timeout, min_throughput, keep_free, priority, goal)
-job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, secret, step, aggregate, output, retry, limits, delivery, profile)
+job.toml:9:2: unknown key "retrys" (did you mean "retry"? known keys: haul, name, source, service, store, secret, step, aggregate, output, retry, limits, delivery, profile)
 "#,
     );
 }
@@ -83,14 +83,14 @@ filter = ".y"
         r#"
 job.toml:2:12: delivery cannot be "atmost-once" (did you mean "at-most-once"? it is one of "at-least-once", "at-most-once")
 job.toml:5:12: "user_id:integer" has no known type: write NAME:TYPE with one of str, int, float, bool, json
-job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, json, urls, get, header, columns, each, key, on_invalid, if_changed, limit, where)
+job.toml:6:1: unknown key "headers" in [source] (did you mean "header"? known keys in [source]: csv, tsv, jsonl, json, urls, keys, get, header, columns, each, key, on_invalid, if_changed, limit, where)
 job.toml:8:7: a service's URL starts with http:// or https://
 job.toml:9:8: there is no secret "idx" (add [secret.idx] with header and env)
 job.toml:15:7: there is no service "user" (did you mean {users}?)
 job.toml:16:13: "40" is no HTTP status: write it like 404 or 4xx
-job.toml:20:7: the step has post already (a step has exactly one of get, post, put, download, map, filter; make it two steps)
+job.toml:20:7: the step has post already (a step has exactly one of get, post, put, download, copy, map, filter; make it two steps)
 job.toml:21:1: step 3 has no name (add name = "video")
-job.toml:22:1: unknown key "nam" in step 3 (did you mean "name"? known keys in step 3: name, get, post, put, download, map, filter)
+job.toml:22:1: unknown key "nam" in step 3 (did you mean "name"? known keys in step 3: name, get, post, put, download, copy, map, filter)
 "#,
     );
 }
@@ -147,7 +147,7 @@ fn a_job_needs_a_source_and_something_to_do() {
     expect(
         "haul = 1\n[source]\ncsv = \"a\"\njsonl = \"b\"\n[output]\n",
         r#"
-job.toml:4:9: there is csv already: only one of csv, tsv, jsonl, json, urls
+job.toml:4:9: there is csv already: only one of csv, tsv, jsonl, json, urls, keys
 job.toml:5:1: it does not say what to read or write (add exactly one of jsonl, csv, such as jsonl = "FILE")
 "#,
     );
@@ -163,7 +163,7 @@ fn effects_come_last_and_names_are_unique() {
 job.toml:10:8: "a" writes to a service, so it must be the last step (put the steps after it before it, or into a job of their own)
 job.toml:11:6: null is the result of a lookup; this step brings none (use done, skip, fail or retry)
 job.toml:13:8: two steps are named "a"
-job.toml:15:1: unknown key "expect" in step "a" (known keys in step "a": name, get, post, put, download, map, filter)
+job.toml:15:1: unknown key "expect" in step "a" (known keys in step "a": name, get, post, put, download, copy, map, filter)
 job.toml:17:8: "a b" cannot name a step (use letters, digits, _ and -, and start with a letter)
 job.toml:18:7: a "{" that is never closed (write {field} for the value of a field, {{ and }} for the braces themselves)
 "#,

@@ -272,10 +272,18 @@ fn job() -> impl Strategy<Value = Job> {
             max_failed,
         },
     );
-    let rest = (limits(), any::<bool>(), aggregates());
+    let store = (prop::option::of("r-[a-z]{1,3}"), prop::option::of("p[a-z ]{0,3}"), any::<Option<bool>>());
+    let store = store.prop_map(|(region, profile, path_style)| StoreSpec {
+        endpoint: Some("https://s:9".to_owned()),
+        region,
+        profile,
+        path_style,
+    });
+    let stores = prop::collection::btree_map(name(), store, 0..3);
+    let rest = (limits(), any::<bool>(), aggregates(), stores);
     (source(), service, secrets(), steps(), output(), retry, rest).prop_map(
         |(source, (rate, concurrency, headers, replicas), secrets, steps, output, retry, rest)| {
-            let (limits, once, aggregates) = rest;
+            let (limits, once, aggregates, stores) = rest;
             let auth = secrets.keys().cloned().collect();
             let (url, replicas) = ("https://h:8/p".to_owned(), replicas.into_iter().collect());
             let service = ServiceSpec { url, replicas, rate, concurrency, auth, headers };
@@ -283,6 +291,7 @@ fn job() -> impl Strategy<Value = Job> {
                 verb: "enrich".to_owned(),
                 source,
                 services: BTreeMap::from([("svc".to_owned(), service)]),
+                stores,
                 secrets,
                 steps,
                 aggregates,
@@ -313,4 +322,38 @@ proptest! {
         let set = [tail.clone(), text.clone()];
         let _ = parse(&Given { text: &text, name: "x", profile: Some(&tail), set: &set });
     }
+}
+
+#[test]
+fn a_copy_is_written_as_it_was_read() {
+    let text = r#"haul = 1
+
+[source]
+keys = "old:pics/a"
+
+[store.new]
+type   = "s3"
+region = "eu-central-1"
+
+[store.old]
+type       = "s3"
+endpoint   = "http://h:9"
+path_style = false
+
+[[step]]
+name = "copy"
+copy = "new:pics"
+type = ["png", "jpg"]
+"#;
+    let job = super::read(text);
+    assert_eq!(write(&job), text);
+    assert_eq!(crate::job_schema::problems(text), Vec::<String>::new());
+    let frozen = freeze(&job, std::path::Path::new("/data"));
+    assert_eq!(frozen.source.location, "old:pics/a");
+    // Whose credentials are used is no part of what is done; where from and where to are.
+    let with = |from: &str, to: &str| Identity::of(&super::read(&text.replace(from, to)));
+    let same = with("[[step]]", "[store.unused]\ntype = \"s3\"\nregion = \"x\"\n\n[[step]]");
+    assert_eq!(same, Identity::of(&job));
+    assert_ne!(with("http://h:9", "http://h:8"), same);
+    assert_ne!(with("new:pics", "new:pics/b"), same);
 }

@@ -135,6 +135,7 @@ fn the_schema_and_the_parser_know_the_same_keys() {
         ("source", [table("source"), paged].concat()),
         ("service", table("service.x")),
         ("secret", table("secret.x")),
+        ("store", table("store.x")),
         ("step", step),
         ("batch", batch),
         ("aggregate", aggregate),

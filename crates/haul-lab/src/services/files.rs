@@ -4,16 +4,26 @@
 //! Ranges, `If-Range` and `ETag` as RFC 9110 has them. Some ids, always the same, do not exist (404, or
 //! 410 for good), are of a wrong type under a status of 200, or have moved.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use md5::{Digest, Md5};
+
+use super::s3::hex;
 use super::{Written, message};
 use crate::http::{Head, Request};
+use crate::limits;
 use crate::mix::{below, mix, unit};
 use crate::script::Script;
+use crate::truth::lock;
 use crate::world::{Live, World};
 
 /// Bytes that all files share; a file begins somewhere in it. A prime, so that equal offsets differ.
 const BLOCK: usize = 1_048_573;
 /// Bytes of a file that are its own: the magic of its type, then its name.
 const OWN: usize = 128;
+/// Generations whose files are known again.
+const GENERATIONS: u64 = 8;
 /// Largest file: a size is part of a URL, and anything can be typed there.
 const SIZE_MAX: u64 = 1 << 40;
 
@@ -64,6 +74,8 @@ fn media_type(ext: &str) -> &'static str {
 pub(crate) struct Files {
     seed: u64,
     block: Box<[u8]>,
+    /// MD5 by what identifies a file.
+    digests: Mutex<HashMap<u64, [u8; 16]>>,
 }
 
 /// One file.
@@ -103,7 +115,7 @@ impl Files {
     pub(crate) fn new(seed: u64) -> Self {
         let word = |i: usize| mix(seed ^ 0x66_69_6c_65 ^ i as u64).to_le_bytes();
         let block: Vec<u8> = (0..BLOCK.div_ceil(8)).flat_map(word).take(BLOCK).collect();
-        Files { seed, block: block.into() }
+        Files { seed, block: block.into(), digests: Mutex::default() }
     }
 
     /// The file of a name.
@@ -126,6 +138,51 @@ impl Files {
             _ => &self.block[((at + file.shift) % BLOCK as u64) as usize..],
         };
         &bytes[..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))]
+    }
+
+    /// The file whose bytes these are; only those that are made here.
+    pub(crate) fn recognise(&self, bytes: &[u8]) -> Option<File> {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(OWN)]);
+        let (_, about) = text.rsplit_once(" file ")?;
+        let (id, about) = about.split_once(" of ")?;
+        let (_, about) = about.split_once(" bytes, ")?;
+        let (ext, _) = about.split_once(", ")?;
+        let id = id.parse().ok()?;
+        let size = bytes.len() as u64;
+        (0..GENERATIONS).map(|g| self.file(id, Some(size), ext, g)).find(|file| self.is_of(file, bytes))
+    }
+
+    fn is_of(&self, file: &File, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        while at < file.size {
+            let piece = self.piece(file, at, file.size - at);
+            if bytes.get(at as usize..at as usize + piece.len()) != Some(piece) {
+                return false;
+            }
+            at += piece.len() as u64;
+        }
+        true
+    }
+
+    /// The MD5 of a file, in hexadecimal; asked for again and again by listings.
+    pub(crate) fn md5(&self, file: &File) -> String {
+        if let Some(known) = lock(&self.digests).get(&file.etag) {
+            return hex(known);
+        }
+        let mut hash = Md5::new();
+        let mut at = 0;
+        while at < file.size {
+            let piece = self.piece(file, at, file.size - at);
+            hash.update(piece);
+            at += piece.len() as u64;
+        }
+        let digest: [u8; 16] = hash.finalize().into();
+        let mut digests = lock(&self.digests);
+        if digests.len() >= limits::DIGESTS {
+            digests.clear();
+        }
+        digests.insert(file.etag, digest);
+        hex(&digest)
     }
 
     /// All bytes of a file.
@@ -261,7 +318,7 @@ fn send(
 
 /// One range of `Range: bytes=…` as first byte and end; `Err`: none of it exists. Several ranges, or
 /// nonsense, are ignored, as RFC 9110 §14.2 allows.
-fn range(value: &[u8], size: u64) -> Option<Result<(u64, u64), ()>> {
+pub(super) fn range(value: &[u8], size: u64) -> Option<Result<(u64, u64), ()>> {
     let text = std::str::from_utf8(value).ok()?.trim().strip_prefix("bytes=")?;
     let (from, to) = text.split_once('-')?;
     if from.is_empty() {

@@ -5,6 +5,7 @@ mod catalogue;
 mod files;
 mod index;
 pub(crate) mod pages;
+mod s3;
 mod users;
 mod videos;
 
@@ -14,6 +15,8 @@ pub(crate) use catalogue::Catalogue;
 pub use files::FileKind;
 pub(crate) use files::{Files, Part, kind as file_kind};
 pub(crate) use index::pair;
+pub(crate) use s3::S3;
+pub use s3::{ACCESS_KEY, ODD_KEYS, SECRET_KEY, StoredObject};
 
 use crate::http::{Head, Request};
 use crate::script::Script;
@@ -33,12 +36,14 @@ pub enum Service {
     Files,
     /// `GET /foodstats`, and lists in other paging styles
     Pages,
+    /// `/BUCKET/KEY`
+    S3,
 }
 
 impl Service {
     /// All of them, in the order of their default ports.
-    pub const ALL: [Service; 5] =
-        [Service::Users, Service::Videos, Service::Index, Service::Pages, Service::Files];
+    pub const ALL: [Service; 6] =
+        [Service::Users, Service::Videos, Service::Index, Service::Pages, Service::Files, Service::S3];
 
     /// The word of the command line, in URLs and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Service {
             Service::Index => "index",
             Service::Files => "files",
             Service::Pages => "pages",
+            Service::S3 => "s3",
         }
     }
 
@@ -67,6 +73,7 @@ impl Service {
             Service::Index => 2,
             Service::Files => 4,
             Service::Pages => 3,
+            Service::S3 => 5,
         }
     }
 }
@@ -98,6 +105,7 @@ pub(crate) fn answer(
         Service::Index => index::answer(world, live, script, request, out),
         Service::Files => return files::answer(world, live, script, request, out),
         Service::Pages => pages::answer(world, live, script, request, out),
+        Service::S3 => return s3::answer(world, live, script, request, out),
     };
     (written, None)
 }

@@ -2,7 +2,7 @@
 
 use haul_core::Counts;
 use haul_core::job::{
-    Given, Identity, IfExists, Job, OutputSpec, StepKind, parse, what_differs, write_frozen,
+    Given, Identity, IfExists, Job, OutputSpec, StepKind, StepSpec, parse, what_differs, write_frozen,
 };
 use haul_core::ledger::{LedgerError, SliceState};
 use haul_engine::ledger::run::wall;
@@ -128,7 +128,8 @@ impl Claim<'_> {
             let info = reader.run()?;
             run.counts = reader.counts()?;
             drop(reader);
-            let saves = self.job.steps.iter().any(|s| matches!(s.kind, StepKind::Download(_)));
+            let again = |s: &StepSpec| matches!(s.kind, StepKind::Download(_) | StepKind::Copy { .. });
+            let saves = self.job.steps.iter().any(again);
             if saves && info.state == RunState::Finished {
                 run.dir.renew(&run.lock, intended)?;
                 (run.counts, run.renewed) = (Counts::default(), true);

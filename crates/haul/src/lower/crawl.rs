@@ -38,6 +38,7 @@ pub fn crawl(args: &CrawlArgs) -> Result<Said, Vec<Diagnostic>> {
         verb: "crawl".to_owned(),
         source: SourceSpec { pages, ..SourceSpec::new(RowFormat::Jsonl, location) },
         services: services.into_inner(),
+        stores: std::collections::BTreeMap::new(),
         secrets,
         steps,
         aggregates,

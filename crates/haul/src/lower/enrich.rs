@@ -43,6 +43,7 @@ pub fn enrich(args: &EnrichArgs) -> Result<Said, Vec<Diagnostic>> {
         verb: "enrich".to_owned(),
         source,
         services: services.into_inner(),
+        stores: std::collections::BTreeMap::new(),
         secrets,
         steps,
         aggregates: Vec::new(),

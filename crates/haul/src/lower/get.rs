@@ -35,6 +35,7 @@ pub fn get(args: &GetArgs) -> Result<Said, Vec<Diagnostic>> {
         verb: "get".to_owned(),
         source,
         services: BTreeMap::new(),
+        stores: BTreeMap::new(),
         secrets: BTreeMap::new(),
         steps,
         aggregates: Vec::new(),

@@ -1,6 +1,7 @@
 //! From what was said to what is meant: flags become a job that knows which flag each value came
 //! from. Nothing deeper reads a flag.
 
+mod copy;
 mod crawl;
 mod enrich;
 mod get;
@@ -10,6 +11,7 @@ mod pace;
 mod service;
 mod source;
 
+pub use copy::copy;
 pub use crawl::crawl;
 pub use enrich::enrich;
 pub use get::get;

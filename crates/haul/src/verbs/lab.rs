@@ -33,10 +33,10 @@ pub struct LabArgs {
 /// Everything but generators.
 #[derive(Args, Debug)]
 struct ServeArgs {
-    /// Services to play: users, videos, index, pages, files
+    /// Services to play: users, videos, index, pages, files, s3
     #[arg(value_name = "SERVICE", value_delimiter = ',', required = true)]
     services: Vec<String>,
-    /// First port: users at it, videos, index, pages and files at the next four; 0 takes any free ones
+    /// First port: users at it, videos, index, pages, files and s3 at the next five; 0 takes any free ones
     #[arg(long, value_name = "BASE", default_value_t = 8000)]
     port: u16,
     /// Address to listen at

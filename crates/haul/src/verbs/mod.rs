@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod copy;
 pub mod count;
 pub mod crawl;
 pub mod demo;
@@ -43,6 +44,8 @@ pub enum Verb {
     Enrich(Box<enrich::EnrichArgs>),
     /// Page through an API, as fast as it allows, and count or keep its records
     Crawl(Box<crawl::CrawlArgs>),
+    /// Migrate objects from one store to another, verified
+    Copy(Box<copy::CopyArgs>),
     /// Print the records with the highest scores of huge files
     Top(Box<top::TopArgs>),
     /// Print the most common values of huge files
@@ -102,6 +105,7 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Check(args) => check::run(&args),
         Verb::Enrich(args) => enrich::run(&args),
         Verb::Crawl(args) => crawl::run(&args),
+        Verb::Copy(args) => copy::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Count(args) => count::run(&args),
         Verb::Run(args) => run::run(&args),

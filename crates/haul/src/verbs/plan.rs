@@ -1,14 +1,15 @@
 //! `haul plan`: the job file that a command stands for, on standard output.
 
 use clap::{Args, Subcommand};
-use haul_core::job::{Diagnostic, write};
+use haul_core::job::write;
 
+use super::copy::CopyArgs;
 use super::crawl::CrawlArgs;
 use super::enrich::EnrichArgs;
 use super::get::GetArgs;
 use crate::jobfile::{self, JobFlags};
 use crate::lower::Said;
-use crate::{diagnostic, exit, lower, output};
+use crate::{diagnostic, exit, lower, output, stores};
 
 /// What to plan: a verb with its flags, or a job file.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +33,8 @@ Examples:
 /// Verbs that lower to a job.
 #[derive(Subcommand, Clone, Debug)]
 enum Planned {
+    /// The job of `haul copy` with these flags
+    Copy(Box<CopyArgs>),
     /// The job of `haul crawl` with these flags
     Crawl(Box<CrawlArgs>),
     /// The job of `haul enrich` with these flags
@@ -41,12 +44,18 @@ enum Planned {
 }
 
 impl Planned {
-    fn lower(&self) -> Result<Said, Vec<Diagnostic>> {
-        match self {
+    /// What is wrong has been told, and the exit status is given.
+    fn lower(&self) -> Result<Said, u8> {
+        let said = match self {
+            Planned::Copy(args) => lower::copy(args, &stores::load()?),
             Planned::Crawl(args) => lower::crawl(args),
             Planned::Enrich(args) => lower::enrich(args),
             Planned::Get(args) => lower::get(args),
-        }
+        };
+        said.map_err(|found| {
+            diagnostic::tell_all(&found, None);
+            exit::USAGE
+        })
     }
 }
 
@@ -55,10 +64,7 @@ pub fn run(args: &PlanArgs) -> u8 {
     let job = match (&args.verb, &args.job) {
         (Some(verb), _) => match verb.lower() {
             Ok(said) => said.job,
-            Err(found) => {
-                diagnostic::tell_all(&found, None);
-                return exit::USAGE;
-            }
+            Err(status) => return status,
         },
         (None, Some(file)) => match jobfile::load(file, &args.over) {
             Ok(loaded) => loaded.job,

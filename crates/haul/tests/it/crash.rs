@@ -253,3 +253,48 @@ fn after_power_cuts_a_crawl_counts_and_writes_each_record_once() {
     assert!(cuts >= cycles() / 2, "only {cuts} power cuts came before the end");
     crawling.finish();
 }
+
+#[test]
+fn killed_at_random_every_object_is_copied() {
+    use haul_lab::{ACCESS_KEY, SECRET_KEY};
+    let spec = LabSpec::new(&[Service::S3]).seed(11).all(|s| (s.latency_ms, s.error_rate) = (10.0, 0.02));
+    let (old, new, place) = (Lab::start(&spec).unwrap(), Lab::start(&spec).unwrap(), Place::new());
+    std::fs::create_dir_all(place.file("config/haul")).unwrap();
+    let store =
+        |name: &str, lab: &Lab| format!("[{name}]\ntype = \"s3\"\nendpoint = \"{}\"\n", lab.url(Service::S3));
+    place.write("config/haul/stores.toml", store("old", &old) + &store("new", &new));
+    let run = |from: &str, to: &str| {
+        let mut command = place.command(&["copy", from, to, "-j16", "-q"]);
+        command.env("XDG_CONFIG_HOME", place.file("config"));
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    let (mut rng, mut killed) = (fastrand::Rng::with_seed(3), 0);
+    let objects = cycles() * 300;
+    let small = (format!("old:img-{objects}-3000"), "new:small");
+    let large = ("old:img-3-20000001".to_owned(), "new:large");
+    for (from, to) in [&small, &large] {
+        for _ in 0..cycles() {
+            let mut child = run(from, to).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(rng.u64(50..400)));
+            child.kill().unwrap();
+            let done = child.wait_with_output().unwrap();
+            killed += u64::from(done.status.signal().is_some());
+        }
+        let said = crate::program::said(run(from, to).output().unwrap());
+        assert_eq!(said.status, 0, "{}", said.err);
+    }
+    assert!(killed >= cycles() / 2, "only {killed} kills came before the end");
+    for (from, to, n) in [(&small.0, "small", objects), (&large.0, "large", 3)] {
+        for id in 0..n {
+            let key = format!("img/{id:08}.png");
+            let there = new.object(to, &key).unwrap_or_else(|| panic!("{key} is missing"));
+            assert!(there.bytes == old.object(&from[4..], &key).unwrap().bytes, "{key} has other bytes");
+        }
+    }
+    // What was finished is seen in the listing: only what was under way is sent again.
+    let truth = new.truth(Service::S3).unwrap();
+    assert_eq!(truth.unique, objects, "the large ones have the names of small ones");
+    assert!(truth.repeated <= 3 + (killed + 1) * 16, "{truth:?}");
+    assert_eq!(new.open_uploads(), 0);
+}

@@ -4,11 +4,11 @@
 //! of any age, Parquet, and the pages that services send instead of files (HTML, XML, JSON).
 
 /// Bytes looked at; more are not needed for any type.
-pub(super) const LOOKED_AT: usize = 512;
+pub(crate) const LOOKED_AT: usize = 512;
 
 /// What first bytes say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// A type, by its usual extension.
     Type(&'static str),
     /// Text of one of the kinds that error pages have: `html`, `xml`, `json`.
@@ -19,7 +19,7 @@ pub(super) enum Found {
 
 /// What a mismatch is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mismatch {
+pub(crate) enum Mismatch {
     /// A page instead of a file: the service may be better next time.
     Page(&'static str),
     /// Another type.
@@ -75,7 +75,7 @@ fn canonical(ext: &str) -> &str {
 }
 
 /// Looks at the first bytes of a file; `head` holds [`LOOKED_AT`] of them, or all.
-pub(super) fn look(head: &[u8]) -> Found {
+pub(crate) fn look(head: &[u8]) -> Found {
     if head.get(4..8) == Some(b"ftyp") {
         return Found::Type(match head.get(8..12) {
             Some(b"avif" | b"avis") => "avif",
@@ -150,7 +150,7 @@ fn page(head: &[u8]) -> Option<&'static str> {
 
 /// Whether a file is what its extension (in lower case, empty for none) says. An extension that
 /// nobody knows is only held against being a page.
-pub(super) fn check(expected: &str, found: Found) -> Result<(), Mismatch> {
+pub(crate) fn check(expected: &str, found: Found) -> Result<(), Mismatch> {
     if expected.is_empty() {
         return Ok(());
     }
@@ -170,7 +170,7 @@ pub(super) fn check(expected: &str, found: Found) -> Result<(), Mismatch> {
 }
 
 /// True for types whose files are recognised.
-pub(super) fn is_known(ext: &str) -> bool {
+pub(crate) fn is_known(ext: &str) -> bool {
     let ext = canonical(ext);
     matches!(ext, "mp4" | "parquet" | "html" | "xml" | "json" | "zip" | "mkv") || ALWAYS.contains(&ext)
 }

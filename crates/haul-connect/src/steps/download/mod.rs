@@ -9,7 +9,7 @@ mod depot;
 mod digest;
 mod finishing;
 mod home;
-mod kind;
+pub(crate) mod kind;
 mod look;
 mod names;
 mod part;

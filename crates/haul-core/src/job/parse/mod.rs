@@ -16,9 +16,11 @@ mod tree;
 pub use source::parse_column;
 pub use step::{parse_action, parse_status};
 
+use std::collections::BTreeMap;
+
 use super::check::check;
 use super::diagnose::{Diagnostic, Place, Places, nearest, tidy};
-use super::{Delivery, FORMAT, Job, RowFormat, SourceSpec};
+use super::{Delivery, FORMAT, Job, RowFormat, SourceSpec, StoreSpec};
 use reader::Reader;
 use tree::{Node, Table, Value};
 
@@ -81,6 +83,21 @@ pub fn parse(given: &Given<'_>) -> Result<Parsed, Vec<Diagnostic>> {
             Err(diagnostics)
         }
     }
+}
+
+/// Reads a file of stores: a table each, by name.
+///
+/// # Errors
+/// All problems, in the order of the file.
+pub fn parse_stores(text: &str) -> Result<BTreeMap<String, StoreSpec>, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let table = tree::read(text, &mut diagnostics);
+    let stores = service::stores_of(&table, "", &mut diagnostics);
+    if diagnostics.is_empty() {
+        return Ok(stores);
+    }
+    tidy(&mut diagnostics);
+    Err(diagnostics)
 }
 
 /// `haul = 1` comes first: a newer file must not be taken for a broken one.
@@ -175,6 +192,7 @@ fn read_job(table: &Table, name: &str, places: &Places, out: &mut Vec<Diagnostic
             None => None,
         };
     let services = service::read_services(&mut top, out);
+    let stores = service::read_stores(&mut top, out);
     let secrets = service::read_secrets(&mut top, out);
     let mut steps = step::read_all(&mut top, out);
     let aggregates =
@@ -193,7 +211,8 @@ fn read_job(table: &Table, name: &str, places: &Places, out: &mut Vec<Diagnostic
         steps.insert(0, super::where_step(expr));
     }
     let verb = said_name.unwrap_or_else(|| name.to_owned());
-    let job = Job { verb, source, services, secrets, steps, aggregates, output, retry, limits, delivery };
+    let job =
+        Job { verb, source, services, stores, secrets, steps, aggregates, output, retry, limits, delivery };
     let clean = out.is_empty();
     for problem in check(&job) {
         // A table that could not be read must not be reported a second time as missing.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reader::{self, Bad, Reader};
 use super::tree::{Node, Table, Value};
 use crate::job::diagnose::{Diagnostic, Place};
-use crate::job::{Concurrency, ServiceSpec};
+use crate::job::{Concurrency, ServiceSpec, StoreSpec};
 use crate::limits;
 use crate::pace::Rate;
 use crate::secret::{SecretFrom, SecretSpec};
@@ -35,6 +35,39 @@ fn service(table: &Table, title: String, place: Place, out: &mut Vec<Diagnostic>
     r.finish(out);
     let (url, replicas) = (urls.next().unwrap_or_default(), urls.collect());
     ServiceSpec { url, replicas, rate, concurrency, auth, headers }
+}
+
+/// All stores by name.
+pub(super) fn read_stores(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> BTreeMap<String, StoreSpec> {
+    super::section(top, "store", out).map(|(tables, _)| stores_of(tables, "store.", out)).unwrap_or_default()
+}
+
+/// The members of a table, each a store.
+pub(super) fn stores_of(
+    tables: &Table,
+    prefix: &str,
+    out: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, StoreSpec> {
+    let tables = tables_of(tables, prefix, out).into_iter();
+    tables
+        .map(|(name, table, place)| {
+            let store = store(table, format!("[{prefix}{name}]"), place, out);
+            (name, store)
+        })
+        .collect()
+}
+
+fn store(table: &Table, title: String, place: Place, out: &mut Vec<Diagnostic>) -> StoreSpec {
+    let mut r = Reader::new(table, title, place);
+    let _ = r.need("type", "\"s3\"", out, |n| reader::word(n, &[("s3", ())]));
+    let spec = StoreSpec {
+        endpoint: r.take("endpoint", out, reader::text).map(|url| url.trim_end_matches('/').to_owned()),
+        region: r.take("region", out, reader::text),
+        profile: r.take("profile", out, reader::text),
+        path_style: r.take("path_style", out, reader::truth),
+    };
+    r.finish(out);
+    spec
 }
 
 /// All secrets by name.
@@ -89,16 +122,24 @@ fn named_tables<'t>(
     out: &mut Vec<Diagnostic>,
 ) -> Vec<(String, &'t Table, Place)> {
     let Some((tables, _)) = super::section(top, kind, out) else { return Vec::new() };
+    tables_of(tables, &format!("{kind}."), out)
+}
+
+fn tables_of<'t>(
+    tables: &'t Table,
+    prefix: &str,
+    out: &mut Vec<Diagnostic>,
+) -> Vec<(String, &'t Table, Place)> {
     let mut found = Vec::new();
     for entry in &tables.entries {
         match &entry.node.value {
             Value::Table(table) => found.push((entry.key.clone(), table, entry.node.place.clone())),
             value => out.push(
                 Diagnostic::new(
-                    format!("{kind}.{} must be a table, not {}", entry.key, value.kind()),
+                    format!("{prefix}{} must be a table, not {}", entry.key, value.kind()),
                     entry.node.place.clone(),
                 )
-                .with_hint(format!("write [{kind}.NAME] with its keys below")),
+                .with_hint(format!("write [{prefix}NAME] with its keys below")),
             ),
         }
     }
@@ -136,7 +177,7 @@ fn urls(node: &Node) -> Result<Vec<String>, Bad> {
     Ok(urls.into_iter().map(|url| url.trim_end_matches('/').to_owned()).collect())
 }
 
-fn texts(node: &Node, wanted: &str) -> Result<Vec<String>, Bad> {
+pub(super) fn texts(node: &Node, wanted: &str) -> Result<Vec<String>, Bad> {
     match &node.value {
         Value::Array(members) => {
             members.iter().map(|m| reader::text(m).map_err(|bad| bad.in_part(m))).collect()

@@ -7,8 +7,8 @@ use crate::job::diagnose::{Diagnostic, Place, nearest};
 use crate::job::{Column, ColumnType, HeaderMode, IfChanged, OnInvalid, RowFormat, SourceSpec};
 
 /// How rows may be written.
-const INPUTS: [RowFormat; 5] =
-    [RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl, RowFormat::Json, RowFormat::Urls];
+const INPUTS: [RowFormat; 6] =
+    [RowFormat::Csv, RowFormat::Tsv, RowFormat::Jsonl, RowFormat::Json, RowFormat::Urls, RowFormat::Keys];
 
 /// The source, and the expression of its `where`.
 pub(super) fn read(

@@ -9,11 +9,11 @@ use crate::job::{BatchFormat, BatchSpec, OnStatus, StatusSet, StepKind, StepSpec
 use crate::limits;
 
 /// What a step does, by the key that says so.
-const KINDS: [&str; 6] = ["get", "post", "put", "download", "map", "filter"];
+const KINDS: [&str; 7] = ["get", "post", "put", "download", "copy", "map", "filter"];
 
 /// What belongs to one of them.
-const OF_KINDS: [&str; 10] =
-    ["take", "cache", "body", "batch", "outcomes", "encode", "as", "to", "checksum", "overwrite"];
+const OF_KINDS: [&str; 11] =
+    ["take", "cache", "body", "batch", "outcomes", "encode", "as", "to", "checksum", "overwrite", "type"];
 
 /// All steps in order; those that cannot be read are left out.
 pub(super) fn read_all(top: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Vec<StepSpec> {
@@ -49,7 +49,8 @@ fn read(table: &Table, index: usize, place: Place, out: &mut Vec<Diagnostic>) ->
     let mut r = Reader::new(table, title, place);
     let name = r.need("name", "\"video\"", out, reader::text);
     let kind = kind(&mut r, out);
-    let requests = !matches!(kind, Some(StepKind::Map { .. } | StepKind::Filter { .. }));
+    let requests =
+        !matches!(kind, Some(StepKind::Map { .. } | StepKind::Filter { .. } | StepKind::Copy { .. }));
     let (mut on, mut expect, mut headers, mut timeout) = Default::default();
     // What speaks of requests is an unknown key in a step that makes none.
     if requests {
@@ -94,6 +95,10 @@ fn kind(r: &mut Reader<'_>, out: &mut Vec<Diagnostic>) -> Option<StepKind> {
             let take = r.take("take", out, reader::text);
             let cache = r.take("cache", out, |n| reader::parsed(n, "text like \"10m\"", parse_duration));
             StepKind::Get { url: said.ok()?, take, cache }
+        }
+        "copy" => {
+            let types = r.take("type", out, |n| service::texts(n, "a type like \"png\", or a list of them"));
+            StepKind::Copy { to: said.ok()?, types: types.unwrap_or_default() }
         }
         "map" => StepKind::Map { expr: said.ok()? },
         "filter" => StepKind::Filter { expr: said.ok()? },

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use haul_lab::{Lab, LabError, LabSpec, Script, Service, Truth};
+use haul_lab::{ACCESS_KEY, Lab, LabError, LabSpec, SECRET_KEY, Script, Service, Truth};
 use serde_json::{Map, Value, json};
 
 use super::per_service::{PerService, apply, apply_windows, stranger};
@@ -41,8 +41,8 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
     let services: Result<Vec<Service>, String> =
         args.services.iter().map(|word| Service::from_word(word)).collect();
     let services = services?;
-    if args.port > u16::MAX - 4 {
-        return Err(format!("--port {}: the services need it and the next four", args.port));
+    if args.port > u16::MAX - 5 {
+        return Err(format!("--port {}: the services need it and the next five", args.port));
     }
     let mut spec = LabSpec::new(&services).ports_from(args.port).seed(args.seed).threads(args.threads);
     spec.host = args.host;
@@ -109,6 +109,12 @@ fn opening(lab: &Lab) -> String {
         let url = lab.url(Service::Files);
         text.push_str(&format!("\nhaul lab gen manifest -c 50 --url {url} > contents.json\n"));
     }
+    if lab.services().contains(&Service::S3) {
+        text.push_str(&format!(
+            "\nbuckets: img-N or img-N-SIZE (N objects), odd (odd keys), any other (empty)\n\
+             export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY}\n"
+        ));
+    }
     if let Some(line) = lab.line("pairs.csv") {
         let input =
             if line.contains("pairs.csv") { "haul lab gen pairs -c 100000 > pairs.csv\n" } else { "" };
@@ -155,6 +161,7 @@ fn summary(t: &Truth) -> String {
         Service::Index => "pairs",
         Service::Files => "files",
         Service::Pages => "pages",
+        Service::S3 => "keys",
         _ => "ids",
     };
     let parts = [

@@ -1,0 +1,237 @@
+//! S3 and what is compatible with it.
+//!
+//! Keys are put into the path byte by byte, percent-encoded as signatures have it, and never normalised.
+//! Every request waits for its permit first and is signed then, so that no signature grows old in a line.
+
+mod objects;
+mod sign;
+mod xml;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use haul_core::job::{OnStatus, StatusSet, StoreSpec};
+use haul_core::lane::{LaneId, Origin};
+use haul_core::{Cx, Fault, FaultClass};
+
+use crate::http::reply::origin_of;
+use crate::http::url::UrlError;
+use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
+use crate::steps::granted::Granted;
+use sign::Signer;
+
+pub use objects::{Object, Part, is_md5};
+
+/// An object as a listing has it.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// As it is stored.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Without quotes; the MD5 of the bytes, or anything else.
+    pub etag: String,
+    /// As the service wrote it: `2020-01-01T00:00:00.000Z`.
+    pub modified: String,
+}
+
+/// Why a store cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum S3Error {
+    /// Its endpoint is no URL.
+    #[error("{0}")]
+    Endpoint(#[from] UrlError),
+    /// It is known neither by endpoint nor by region.
+    #[error("the store needs an endpoint, or a region of AWS")]
+    Nowhere,
+}
+
+/// How buckets are addressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Style {
+    /// `https://endpoint/bucket/key`
+    Path,
+    /// `https://bucket.endpoint/key`
+    Host,
+}
+
+/// A store.
+pub struct S3 {
+    name: Arc<str>,
+    client: Arc<Client>,
+    endpoint: Url,
+    style: Style,
+    signer: Signer,
+    timeout: Duration,
+    rules: StatusRules,
+    lane: OnceLock<LaneId>,
+    none: HeaderLines,
+}
+
+/// A request.
+struct Ask<'a> {
+    method: Method,
+    bucket: &'a str,
+    /// Empty for the bucket itself.
+    key: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    /// Signed as well.
+    headers: &'a [(&'a str, &'a str)],
+    body: Option<&'a Bytes>,
+    body_use: BodyUse,
+}
+
+impl S3 {
+    /// A store; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When it cannot be said where it is.
+    pub fn new(name: &str, spec: &StoreSpec, client: Arc<Client>, timeout: Duration) -> Result<S3, S3Error> {
+        let endpoint = match (&spec.endpoint, &spec.region) {
+            (Some(endpoint), _) => Url::parse(endpoint)?,
+            (None, Some(region)) => Url::parse(&format!("https://s3.{region}.amazonaws.com"))?,
+            (None, None) => return Err(S3Error::Nowhere),
+        };
+        let by_path = spec.path_style.unwrap_or(spec.endpoint.is_some());
+        // Another region answers with a redirect; a signature does not go along.
+        let on = vec![(StatusSet::Class(3), OnStatus::Fail)];
+        Ok(S3 {
+            name: name.into(),
+            client,
+            endpoint,
+            style: if by_path { Style::Path } else { Style::Host },
+            signer: Signer::new(spec.profile.as_deref(), spec.region.as_deref().unwrap_or("us-east-1")),
+            timeout,
+            rules: StatusRules { on, expect: Vec::new() },
+            lane: OnceLock::new(),
+            none: HeaderLines::new(),
+        })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    /// The origin of the lane of a bucket.
+    ///
+    /// # Errors
+    /// The bucket cannot be part of a host name.
+    pub fn origin(&self, bucket: &str) -> Result<Origin, UrlError> {
+        Ok(self.url(bucket, "", &[])?.origin(&self.name))
+    }
+
+    fn url(&self, bucket: &str, key: &str, query: &[(&str, &str)]) -> Result<Url, UrlError> {
+        let base = self.endpoint.as_str().trim_end_matches('/');
+        let mut text = match self.style {
+            Style::Path => format!("{base}/{}", encoded(bucket, false)),
+            Style::Host => {
+                let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
+                format!("{scheme}://{bucket}.{rest}")
+            }
+        };
+        if !key.is_empty() || self.style == Style::Host {
+            text.push('/');
+            text.push_str(&encoded(key, true));
+        }
+        for (i, (name, value)) in query.iter().enumerate() {
+            text.push(if i == 0 { '?' } else { '&' });
+            text.push_str(&format!("{}={}", encoded(name, false), encoded(value, false)));
+        }
+        Url::parse(&text)
+    }
+
+    /// Sends a request once it has a permit, signed.
+    async fn send(&self, ask: Ask<'_>, cx: &Cx<'_>) -> Result<Reply, Fault> {
+        let bad = |what: &dyn std::fmt::Display| Fault::permanent("url", format!("{}: {what}", self.name));
+        let url = self.url(ask.bucket, ask.key, ask.query).map_err(|e| bad(&e))?;
+        // Its host may be that of the bucket, which is the same for all keys.
+        let lane = match self.style {
+            Style::Path => *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(&self.name))),
+            Style::Host => cx.lanes.lane(&url.origin(&self.name)),
+        };
+        let granted = Granted::new(cx.lanes, cx.lanes.enter(lane).await);
+        let cx = Cx { lanes: &granted, ..*cx };
+        let signed = self.signed(&ask, &url).await?;
+        let call = Call {
+            method: ask.method,
+            url: &url,
+            headers: RequestHeaders {
+                own: &self.none,
+                idempotency: None,
+                configured: &self.none,
+                secret: &signed,
+            },
+            body: ask.body,
+            body_use: ask.body_use,
+            timeout: self.timeout,
+        };
+        let reply = self.client.send(&call, lane, &self.rules, &cx).await?;
+        if (200..300).contains(&reply.status) {
+            return Ok(reply);
+        }
+        Err(self.refused(&reply, &call))
+    }
+
+    async fn signed(&self, ask: &Ask<'_>, url: &Url) -> Result<HeaderLines, Fault> {
+        let wrong = |what: String| Fault::permanent("header", format!("{}: {what}", self.name));
+        let mut request = http::Request::builder().method(ask.method.as_str()).uri(url.as_str());
+        for (name, value) in ask.headers {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).map_err(|e| wrong(e.to_string()))?.into_parts();
+        self.signer.sign(&mut parts).await.map_err(|e| {
+            let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in [store.NAME]";
+            Fault::fatal("credentials", format!("{}: no credentials: {e} ({hint})", self.name))
+        })?;
+        let mut lines = HeaderLines::new();
+        for (name, value) in &parts.headers {
+            if name == http::header::HOST {
+                continue;
+            }
+            let value = value.to_str().map_err(|e| wrong(e.to_string()))?;
+            lines.push(name.as_str(), value).map_err(|e| wrong(e.to_string()))?;
+        }
+        Ok(lines)
+    }
+
+    /// The fault of a reply that is no success, by what its document says.
+    fn refused(&self, reply: &Reply, call: &Call<'_>) -> Fault {
+        let code = xml::element(&reply.body, "Code").unwrap_or_default();
+        let class = match (reply.status, code.as_str()) {
+            (_, "SlowDown" | "ServiceUnavailable" | "Busy") => FaultClass::Throttled,
+            (_, "RequestTimeout" | "InternalError" | "OperationAborted" | "BadDigest") => {
+                FaultClass::Transient
+            }
+            (412, _) => FaultClass::Transient,
+            (status, _) => crate::http::status::class(status),
+        };
+        let message = xml::element(&reply.body, "Message");
+        let fault = reply.status_fault(class, call, &self.rules);
+        let Some(message) = message.filter(|_| !code.is_empty()) else { return fault };
+        let told = message.lines().next().unwrap_or_default();
+        let text = format!("{}: {} {code}: {told}", call.url, reply.status);
+        let named = Fault::new(class, "status", crate::http::reply::bounded(text));
+        let named = named.with_status(reply.status).with_origin(origin_of(call.url));
+        named.with_retry_after(reply.wait())
+    }
+}
+
+/// Percent-encoding as signatures have it: everything but letters, digits and `-._~`.
+fn encoded(text: &str, keep_slash: bool) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for b in text.bytes() {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),
+            b'/' if keep_slash => out.push('/'),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}

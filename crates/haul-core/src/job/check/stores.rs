@@ -1,0 +1,64 @@
+//! Stores, and the places in them that a job names.
+
+use super::{Found, NAME_HINT, base_url, is_name};
+use crate::job::{Job, RowFormat, StepKind, nearest, parse_place};
+
+pub(super) fn stores(job: &Job, found: &mut Found) {
+    for (name, store) in &job.stores {
+        let at = format!("store.{name}");
+        if !is_name(name) {
+            found.add(&at, format!("\"{name}\" cannot name a store"), NAME_HINT);
+        }
+        match &store.endpoint {
+            Some(endpoint) => base_url(endpoint, &format!("{at}.endpoint"), found),
+            None if store.region.is_none() => {
+                let hint = "add endpoint = \"https://HOST\", or region = \"eu-central-1\" for AWS";
+                found.add(&at, "it is not said where the store is", hint);
+            }
+            None => {}
+        }
+    }
+    let keys = job.source.format == RowFormat::Keys;
+    if keys {
+        place(job, &job.source.location, "source.keys", found);
+        if job.source.key.is_some() {
+            found.add("source.key", "an object is called by its key in the store", "leave key out");
+        }
+    }
+    for (i, step) in job.steps.iter().enumerate() {
+        let StepKind::Copy { to, .. } = &step.kind else { continue };
+        let at = format!("step.{}.copy", step.name);
+        if !keys {
+            found.add(
+                &at,
+                "a copy needs the keys of a store",
+                "read them: [source] keys = \"STORE:BUCKET/PREFIX\"",
+            );
+        }
+        if i + 1 != job.steps.len() {
+            found.add(&at, format!("\"{}\" writes, so it must be the last step", step.name), "");
+        }
+        place(job, to, &at, found);
+        if let (Ok(from), Ok(to)) = (parse_place(&job.source.location), parse_place(to)) {
+            let spec = |name: &str| job.stores.get(name).map(|s| (&s.endpoint, &s.region));
+            if keys && spec(from.0) == spec(to.0) && (from.1, from.2) == (to.1, to.2) {
+                found.add(&at, "it is the place that is read", "copy to another bucket or prefix");
+            }
+        }
+    }
+}
+
+/// `NAME:BUCKET/PREFIX` of a store that there is.
+fn place(job: &Job, text: &str, at: &str, found: &mut Found) {
+    match parse_place(text) {
+        Err(message) => found.add(at, message, ""),
+        Ok((name, ..)) if job.stores.contains_key(name) => {}
+        Ok((name, ..)) => {
+            let hint = match nearest(name, job.stores.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean {near}:?"),
+                None => format!("add [store.{name}] with type = \"s3\" and endpoint or region"),
+            };
+            found.add(at, format!("there is no store \"{name}\""), hint);
+        }
+    }
+}

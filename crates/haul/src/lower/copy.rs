@@ -1,0 +1,74 @@
+//! `haul copy` as a job.
+
+use std::collections::BTreeMap;
+
+use haul_core::job::{
+    Delivery, Diagnostic, IfExists, Job, LimitsSpec, OutputSpec, Place, Places, RetrySpec, RowFormat,
+    SourceSpec, StepKind, StepSpec, StoreSpec, nearest, parse_place, where_step,
+};
+
+use super::{Problems, Said, pace};
+use crate::verbs::copy::CopyArgs;
+
+/// What a receipt says.
+const RECEIPT: &str =
+    "{from: .key, to: .copy.key, bytes: .copy.bytes, etag: .copy.etag, verified: .copy.verified}";
+
+/// What the flags of `haul copy` mean, with the stores that have names.
+pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said, Vec<Diagnostic>> {
+    let mut out = Problems::default();
+    let mut places = Places::default();
+    let mut stores = BTreeMap::new();
+    for (text, path) in [(&args.from, "source.keys"), (&args.to, "step.copy.copy")] {
+        places.note(path, Place::Argument(text.clone()));
+        match parse_place(text) {
+            Err(message) => out.add(text, message, ""),
+            Ok((name, ..)) => match known.get(name) {
+                Some(spec) => _ = stores.insert(name.to_owned(), spec.clone()),
+                None => unknown(text, name, known, &mut out),
+            },
+        }
+    }
+    let mut steps = Vec::new();
+    if let Some(expr) = &args.filter {
+        places.note("step.where", Place::Argument(format!("--where {expr}")));
+        steps.push(where_step(expr));
+    }
+    if !args.expect.is_empty() {
+        places.note("step.copy.type", Place::Argument(format!("--expect {}", args.expect.join(","))));
+    }
+    let copy = StepKind::Copy { to: args.to.clone(), types: args.expect.clone() };
+    steps.push(StepSpec::new("copy", copy));
+    let receipts = args.receipts.as_ref().map(|path| {
+        places.note("output", Place::Argument(format!("--receipts {path}")));
+        let (row, exists) = (Some(RECEIPT.to_owned()), IfExists::default());
+        OutputSpec { format: RowFormat::Jsonl, path: path.clone(), row, exists }
+    });
+    let mut job = Job {
+        verb: "copy".to_owned(),
+        source: SourceSpec::new(RowFormat::Keys, args.from.clone()),
+        services: BTreeMap::new(),
+        stores,
+        secrets: BTreeMap::new(),
+        steps,
+        aggregates: Vec::new(),
+        output: receipts,
+        retry: RetrySpec::default(),
+        limits: LimitsSpec::default(),
+        delivery: Delivery::default(),
+    };
+    pace::overlay(&mut job, (&args.pace, &args.read, args.exists), &mut places, &mut out);
+    out.finish(&job, &places)?;
+    Ok(Said { job, places })
+}
+
+fn unknown(text: &str, name: &str, known: &BTreeMap<String, StoreSpec>, out: &mut Problems) {
+    let hint = match nearest(name, known.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean {near}:?"),
+        None => {
+            let file = crate::stores::path().map_or("stores.toml".to_owned(), |p| p.display().to_string());
+            format!("add [{name}] to {file}, with type = \"s3\" and endpoint or region")
+        }
+    };
+    out.add(text, format!("there is no store \"{name}\""), hint);
+}

@@ -1,0 +1,95 @@
+//! `haul copy`: migrate objects from one store to another.
+
+use clap::Args;
+use haul_core::job::{Job, StepKind, StoreSpec, parse_place};
+
+use crate::drive::{self, Wanted};
+use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags};
+use crate::{diagnostic, exit, lower, output, stores};
+
+/// What was said; [`lower::copy`] says what it means.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CopyArgs {
+    /// What to copy: STORE:BUCKET/PREFIX
+    pub from: String,
+    /// Where to: STORE:BUCKET/PREFIX
+    pub to: String,
+    /// Copy only objects for which this jq expression is true; they have key, size, etag and modified
+    #[arg(long = "where", value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// Copy only what is of this type by its first bytes: png, or png,jpg; anything else fails, and is not
+    /// written
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    pub expect: Vec<String>,
+    /// Write a line for every object that is copied: key, bytes, ETag, how it was verified
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub receipts: Option<String>,
+    #[command(flatten)]
+    pub exists: ExistsFlags,
+    #[command(flatten)]
+    pub read: ReadFlags,
+    #[command(flatten)]
+    pub pace: PaceFlags,
+    #[command(flatten)]
+    pub run: RunFlags,
+}
+
+const EXAMPLES: &str = "\
+Stores have names, in $XDG_CONFIG_HOME/haul/stores.toml (~/.config/haul/stores.toml):
+  [old]
+  type     = \"s3\"
+  endpoint = \"https://s3.old.example\"
+  profile  = \"old\"
+  [new]
+  type     = \"s3\"
+  region   = \"eu-central-1\"
+  profile  = \"new\"
+Credentials come from the profile, else from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+
+Examples:
+  haul copy old:images new:images
+  haul copy old:images/2023/ new:archive/2023/ --where '.size < 1000000' --receipts copied.jsonl";
+
+/// Lowers and drives.
+pub fn run(args: &CopyArgs) -> u8 {
+    let said = stores::load().and_then(|known| {
+        lower::copy(args, &known).map_err(|found| {
+            diagnostic::tell_all(&found, None);
+            exit::USAGE
+        })
+    });
+    match said {
+        Ok(said) => {
+            if !args.run.show.quiet && !args.run.show.json {
+                output::tell(&ends(&said.job));
+            }
+            drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags: &args.run })
+        }
+        Err(status) => status,
+    }
+}
+
+/// Both ends as they were resolved: a name says little about where bytes go.
+fn ends(job: &Job) -> String {
+    let end = |place: &str| {
+        let name = parse_place(place).map_or("", |(name, ..)| name);
+        format!("{place} ({})", job.stores.get(name).map(at).unwrap_or_default())
+    };
+    let to = job.steps.iter().find_map(|s| match &s.kind {
+        StepKind::Copy { to, .. } => Some(to.as_str()),
+        _ => None,
+    });
+    format!("haul: from {} to {}", end(&job.source.location), end(to.unwrap_or_default()))
+}
+
+fn at(store: &StoreSpec) -> String {
+    let place = match (&store.endpoint, &store.region) {
+        (Some(endpoint), _) => endpoint.clone(),
+        (None, region) => format!("AWS {}", region.as_deref().unwrap_or_default()),
+    };
+    match &store.profile {
+        Some(profile) => format!("{place}, profile {profile}"),
+        None => format!("{place}, credentials of the environment"),
+    }
+}

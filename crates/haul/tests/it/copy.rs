@@ -1,0 +1,167 @@
+//! `haul copy` end to end: two S3 services that check every signature, and keep what they were given.
+
+use haul_lab::{ACCESS_KEY, Lab, LabSpec, ODD_KEYS, SECRET_KEY, Script, Service};
+
+use crate::program::{Place, Said, said};
+
+struct Scene {
+    old: Lab,
+    new: Lab,
+    place: Place,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Scene::with(|_| {})
+    }
+
+    fn with(change: impl Fn(&mut Script)) -> Self {
+        let lab = || Lab::start(&LabSpec::new(&[Service::S3]).seed(7).all(&change)).unwrap();
+        let scene = Scene { old: lab(), new: lab(), place: Place::new() };
+        let store = |name: &str, lab: &Lab| {
+            format!("[{name}]\ntype = \"s3\"\nendpoint = \"{}\"\n", lab.url(Service::S3))
+        };
+        std::fs::create_dir_all(scene.place.file("config/haul")).unwrap();
+        let stores = store("old", &scene.old) + &store("new", &scene.new);
+        scene.place.write("config/haul/stores.toml", stores);
+        scene
+    }
+
+    fn copy_as(&self, secret: &str, args: &[&str]) -> Said {
+        let args = [&["copy"], args].concat();
+        let mut command = self.place.command(&args);
+        command.env("XDG_CONFIG_HOME", self.place.file("config"));
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", secret);
+        command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        said(command.output().unwrap())
+    }
+
+    fn copy(&self, args: &[&str]) -> Said {
+        self.copy_as(SECRET_KEY, args)
+    }
+
+    /// Every object of the old bucket is in the new one, with what is kept with it.
+    #[track_caller]
+    fn equal(&self, keys: &[String], (old, new): (&str, &str)) {
+        for key in keys {
+            let there = self.new.object(new, key).unwrap_or_else(|| panic!("{key:?} is missing"));
+            let here = self.old.object(old, key).unwrap();
+            assert!(there.bytes == here.bytes, "{key:?} has other bytes");
+            assert_eq!(there.headers, here.headers, "{key:?}");
+        }
+        assert_eq!(self.new.object_keys(new).len(), keys.len());
+    }
+}
+
+fn keys(n: u64) -> Vec<String> {
+    (0..n).map(|id| format!("img/{id:08}.png")).collect()
+}
+
+fn requests(lab: &Lab) -> u64 {
+    lab.truth(Service::S3).unwrap().requests
+}
+
+#[test]
+fn a_bucket_is_copied_and_nothing_is_copied_twice() {
+    let scene = Scene::new();
+    let said = scene.copy(&["old:img-2300-500", "new:pics", "--receipts=copied.jsonl"]).ended(0);
+    assert!(said.err.contains(&format!("new:pics ({}", scene.new.url(Service::S3))), "{}", said.err);
+    assert!(said.err.contains("done 2,300 "), "{}", said.err);
+    scene.equal(&keys(2300), ("img-2300-500", "pics"));
+    let receipts = scene.place.read("copied.jsonl");
+    assert_eq!(receipts.lines().filter(|l| l.contains("\"verified\":\"md5\"")).count(), 2300);
+    // Three pages of a listing here, one of nothing there; then as many of both, and not an object.
+    assert_eq!((requests(&scene.old), requests(&scene.new)), (2303, 2301));
+    let said = scene.copy(&["old:img-2300-500", "new:pics", "--run=again"]).ended(0);
+    assert!(said.err.contains("skipped 2,300 "), "{}", said.err);
+    assert_eq!((requests(&scene.old), requests(&scene.new)), (2306, 2304));
+}
+
+#[test]
+fn every_key_arrives_as_it_is() {
+    let scene = Scene::new();
+    scene.copy(&["old:odd", "new:kept"]).ended(0);
+    scene.equal(&ODD_KEYS.map(str::to_owned), ("odd", "kept"));
+    // With another prefix, which is put before each.
+    scene.copy(&["old:odd/a", "new:moved/b"]).ended(0);
+    let moved = scene.new.object_keys("moved");
+    assert_eq!(moved.len(), ODD_KEYS.iter().filter(|k| k.starts_with('a')).count());
+    assert!(moved.iter().all(|k| k.starts_with('b')), "{moved:?}");
+    // Within one store, by the store itself.
+    scene.copy(&["new:kept", "new:twice"]).ended(0);
+    scene.equal(&ODD_KEYS.map(str::to_owned), ("odd", "twice"));
+}
+
+#[test]
+fn large_objects_go_in_parts() {
+    let scene = Scene::new();
+    scene.copy(&["old:img-2-20000001", "new:large", "--receipts=-"]).ended(0);
+    scene.equal(&keys(2), ("img-2-20000001", "large"));
+    assert!(scene.new.object("large", "img/00000000.png").unwrap().etag.ends_with("-3"));
+    assert_eq!(scene.new.open_uploads(), 0);
+    let said = scene.copy(&["old:img-2-20000001", "new:large", "--run=again"]).ended(0);
+    assert!(said.err.contains("skipped 2 "), "{}", said.err);
+}
+
+#[test]
+fn bad_days_cost_nothing() {
+    let scene = Scene::with(|s| {
+        (s.error_rate, s.drop_rate, s.truncate_rate, s.reply_loss) = (0.05, 0.02, 0.02, 0.02);
+    });
+    scene.copy(&["old:img-400-2000", "new:pics", "-j16", "--attempts=20"]).ended(0);
+    scene.equal(&keys(400), ("img-400-2000", "pics"));
+    scene.copy(&["old:img-1-20000001", "new:large", "--attempts=20"]).ended(0);
+    scene.equal(&keys(1), ("img-1-20000001", "large"));
+}
+
+#[test]
+fn what_is_gone_is_recorded_and_the_rest_is_done() {
+    let scene = Scene::new();
+    scene.old.set(Service::S3, |s| s.missing_rate = 0.05).unwrap();
+    let said = scene.copy(&["old:img-500-300", "new:pics"]).ended(3);
+    let there = scene.new.object_keys("pics").len();
+    assert!((400..500).contains(&there), "{there}");
+    assert!(said.err.contains(&format!("done {there} + skipped 0 + failed {}", 500 - there)), "{}", said.err);
+    scene.place.haul(&["errors"]).ended(0);
+    // It is back: only what is missing is copied.
+    scene.old.set(Service::S3, |s| s.missing_rate = 0.0).unwrap();
+    let before = scene.new.truth(Service::S3).unwrap().requests;
+    scene.copy(&["old:img-500-300", "new:pics"]).ended(0);
+    assert_eq!(scene.new.object_keys("pics").len(), 500);
+    let puts = scene.new.truth(Service::S3).unwrap().requests - before;
+    assert!(puts <= 500 - there as u64 + 3, "{puts}");
+}
+
+#[test]
+fn what_is_no_image_is_not_written() {
+    let scene = Scene::new();
+    scene.old.set(Service::S3, |s| s.wrong_rate = 0.1).unwrap();
+    scene.copy(&["old:img-200-300", "new:all"]).ended(0);
+    let wrong = |key: &String| {
+        let object = scene.new.object("all", key).unwrap();
+        !object.bytes.starts_with(b"\x89PNG")
+    };
+    let all = scene.new.object_keys("all");
+    let wrong = all.iter().filter(|key| wrong(key)).count();
+    assert!((5..60).contains(&wrong), "{wrong}");
+    let said = scene.copy(&["old:img-200-300", "new:images", "--expect=png"]).ended(3);
+    assert!(said.err.contains(&format!("done {} + skipped 0 + failed {wrong}", 200 - wrong)), "{}", said.err);
+    let images = scene.new.object_keys("images");
+    assert_eq!(images.len(), 200 - wrong);
+    assert!(images.iter().all(|k| scene.new.object("images", k).unwrap().bytes.starts_with(b"\x89PNG")));
+    scene.copy(&["old:img-5", "new:x", "--expect=pgn"]).ended(64).told(&["is no type that is known"]);
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let scene = Scene::new();
+    let said = scene.copy_as("wrong", &["old:img-5", "new:pics"]).ended(1);
+    assert!(said.err.contains("SignatureDoesNotMatch") && !said.err.contains("wrong\""), "{}", said.err);
+    scene.copy(&["olt:img-5", "new:pics"]).ended(64).told(&["no store \"olt\"", "did you mean old:?"]);
+    scene.copy(&["old:img-5", "old:img-5"]).ended(64).told(&["it is the place that is read"]);
+    scene.copy(&["img-5", "new:x"]).ended(64).told(&["STORE:BUCKET/PREFIX"]);
+    let said = scene.copy(&["old:missing", "new:pics"]).ended(1);
+    assert!(said.err.contains("NoSuchBucket"), "{}", said.err);
+    scene.place.write("config/haul/stores.toml", "[old]\ntype = \"s3\"\nregin = \"x\"\n");
+    scene.copy(&["old:img-5", "new:x"]).ended(64).told(&["did you mean \"region\"?"]);
+}
