@@ -2,12 +2,12 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`fetch`] | asks for one page, cuts its records out of the reply |
-//! | [`range`] | a range of ids: slices that are read side by side and split while they are read |
-//! | [`chain`] | one page after the other, in any of the styles |
-//! | [`circle`] | notices pages that lead round in a circle, and records that come twice |
-//! | [`address`] | URLs of pages |
-//! | [`coverage`] | how much of a range a ledger says is read |
+//! | `fetch` | asks for one page, cuts its records out of the reply |
+//! | `range` | a range of ids: slices that are read side by side and split while they are read |
+//! | `chain` | one page after the other, in any of the styles |
+//! | `circle` | notices pages that lead round in a circle, and records that come twice |
+//! | `address` | URLs of pages |
+//! | `coverage` | how much of a range a ledger says is read |
 
 mod address;
 mod chain;
