@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_engine::rundir::RunDir;
 
@@ -62,17 +63,13 @@ fn spawn() -> std::io::Result<(String, u32)> {
     Ok((name, child.id()))
 }
 
-/// Whether this process leads a session of its own: it left the terminal before, with its first run
-/// (this is the rest after a canary).
-#[cfg(unix)]
-pub fn has_left() -> bool {
-    rustix::process::getsid(None) == Ok(rustix::process::getpid())
-}
+/// Whether this process has left its terminal. Kept here and not asked of the system: in a container the
+/// session may be led from outside of it and has no id that could be asked for.
+static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// There are no sessions on this system.
-#[cfg(not(unix))]
+/// Whether this process left the terminal before, with its first run (this is the rest after a canary).
 pub fn has_left() -> bool {
-    false
+    LEFT.load(Ordering::Relaxed)
 }
 
 /// The run has begun: leaves the terminal, unless it was left before.
@@ -93,6 +90,7 @@ pub fn leave(dir: &RunDir) -> std::io::Result<()> {
     let nothing = OpenOptions::new().read(true).open("/dev/null")?;
     // Fails only for the leader of a group, which a process that was just started by another is not.
     rustix::process::setsid()?;
+    LEFT.store(true, Ordering::Relaxed);
     output::data(format!("{}\n", dir.name()).as_bytes());
     rustix::stdio::dup2_stdin(nothing)?;
     rustix::stdio::dup2_stderr(log)?;

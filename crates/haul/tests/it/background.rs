@@ -148,3 +148,29 @@ fn a_spool_that_was_cut_off_is_completed_by_the_same_input() {
     scene.place.haul_fed(&args, input.as_bytes()).ended(0).told(&["read 200 = done 200"]);
     scene.accepted(200);
 }
+
+/// As in many containers: the session of the test is led from outside of the process namespace.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_is_detached_where_its_session_has_no_id() {
+    const NAMESPACE: [&str; 5] = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+    let unshare = || std::process::Command::new("unshare");
+    if !unshare().args(NAMESPACE).arg("true").status().is_ok_and(|s| s.success()) {
+        eprintln!("this system gives no process namespaces: not tried");
+        return;
+    }
+    let scene = Scene::new(30);
+    let line = scene.place.command(&scene.args("pairs.csv", &["--to=rows.jsonl", "-d", "--run=night"]));
+    let both = format!("\"$@\" && {} wait night", env!("CARGO_BIN_EXE_haul"));
+    let mut inside = unshare();
+    inside.args(NAMESPACE).args(["sh", "-c", &both, "sh"]).arg(line.get_program()).args(line.get_args());
+    for (name, value) in line.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    inside.current_dir(line.get_current_dir().unwrap()).stdin(Stdio::null());
+    said(inside.output().unwrap()).ended(0).told(&["works in the background"]);
+    assert_eq!(scene.place.read("rows.jsonl").lines().count(), 30);
+}
