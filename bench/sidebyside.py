@@ -1,5 +1,6 @@
-"""What bench/top and bench/count share: peers by package name, and running programs side by side."""
+"""What benches share: peers by package name, programs run side by side, figures against their bounds."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -18,6 +20,48 @@ CORES = 2
 
 def say(text=""):
     print(text, flush=True)
+
+
+class Lab:
+    """A simulated service, in a process of its own."""
+
+    def __init__(self, binary, service, *flags):
+        command = [binary, "lab", service, "--port", "0", "--json", *flags]
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        first = self.child.stdout.readline()
+        if not first:
+            sys.exit(f"{' '.join(command)} did not start")
+        self.url = json.loads(first)["services"][service]
+
+    def ask(self, path, change=None):
+        body = None if change is None else json.dumps(change).encode()
+        call = urllib.request.Request(self.url + path, data=body, method="GET" if path == "/_truth" else "POST")
+        with urllib.request.urlopen(call, timeout=600) as reply:
+            return json.load(reply)
+
+    def end(self):
+        self.child.send_signal(signal.SIGINT)
+        self.child.communicate()
+
+
+class Verdicts:
+    """Figures against what they must reach and what we aim for."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, figure, must, aim=None, at_most=True, unit=""):
+        reached = (lambda bound: figure <= bound) if at_most else (lambda bound: figure >= bound)
+        aim = must if aim is None else aim
+        verdict = "AIM" if reached(aim) else "PASS" if reached(must) else "FAIL"
+        self.rows.append({"what": what, "figure": figure, "must": must, "aim": aim, "verdict": verdict})
+        sign = "≤" if at_most else "≥"
+        bounds = f"must {sign} {must:.5g}{unit}, aim {sign} {aim:.5g}{unit}"
+        say(f"  {verdict:<5}{what:<62}{figure:>10.5g}{unit:<4} ({bounds})")
+
+    def status(self):
+        """The exit status: 1 when a figure was not reached."""
+        return 1 if any(row["verdict"] == "FAIL" for row in self.rows) else 0
 
 
 def environment(packages):

@@ -22,33 +22,9 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from sidebyside import Lab, Verdicts, say  # noqa: E402
 ROOT = HERE.parent.parent
-
-
-def say(text=""):
-    print(text, flush=True)
-
-
-class Lab:
-    """The service, in a process of its own."""
-
-    def __init__(self, binary, knee, latency):
-        command = [binary, "lab", "users", "--port", "0", "--json", "--capacity", str(knee), "--latency", f"{latency}ms"]
-        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        first = self.child.stdout.readline()
-        if not first:
-            sys.exit(f"{binary} lab did not start")
-        self.url = json.loads(first)["services"]["users"]
-
-    def ask(self, path, change=None):
-        body = None if change is None else json.dumps(change).encode()
-        call = urllib.request.Request(self.url + path, data=body, method="GET" if path == "/_truth" else "POST")
-        with urllib.request.urlopen(call) as reply:
-            return json.load(reply)
-
-    def end(self):
-        self.child.send_signal(signal.SIGINT)
-        self.child.communicate()
 
 
 def measure(args, lab, flags, script, change=None):
@@ -82,19 +58,6 @@ def over(run, key, since, until=None):
     """Mean of a figure from a second on; the last row may be cut short."""
     rows = [s for s in run["seconds"][:-1] if s["at"] > since and (until is None or s["at"] <= until)]
     return statistics.fmean(r[key] for r in rows)
-
-
-class Verdicts:
-    def __init__(self):
-        self.rows = []
-
-    def add(self, what, figure, must, aim=None, at_most=True, unit=""):
-        reached = (lambda b: figure <= b) if at_most else (lambda b: figure >= b)
-        aim = must if aim is None else aim
-        verdict = "AIM" if reached(aim) else "PASS" if reached(must) else "FAIL"
-        self.rows.append({"what": what, "figure": figure, "must": must, "aim": aim, "verdict": verdict})
-        sign = "≤" if at_most else "≥"
-        say(f"  {verdict:<5}{what:<62}{figure:>9.4g}{unit:<4} (must {sign} {must:.4g}{unit}, aim {sign} {aim:.4g}{unit})")
 
 
 def row(name, rate, limit, ms, changes=""):
@@ -186,7 +149,7 @@ def main():
         items = int(4 * args.knee * 1000 / args.latency * args.seconds)
         with open(args.input, "wb") as file:
             subprocess.run([args.lab, "lab", "gen", "pairs", "-q", "-c", str(items)], stdout=file, check=True)
-        lab = Lab(args.lab, args.knee, args.latency)
+        lab = Lab(args.lab, "users", "--capacity", str(args.knee), "--latency", f"{args.latency}ms")
         rate, best = side_by_side(args, lab, verdicts)
         errors(args, lab, rate, verdicts)
         recovery(args, lab, best, verdicts)
@@ -194,7 +157,7 @@ def main():
         lab.end()
     if args.json:
         args.json.write_text(json.dumps(verdicts.rows, indent=1))
-    sys.exit(1 if any(r["verdict"] == "FAIL" for r in verdicts.rows) else 0)
+    sys.exit(verdicts.status())
 
 
 if __name__ == "__main__":

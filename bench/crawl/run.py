@@ -23,35 +23,11 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from sidebyside import Lab, Verdicts, say  # noqa: E402
 ROOT = HERE.parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 PAGE, DENSITY = 100, 0.93
-
-
-def say(text=""):
-    print(text, flush=True)
-
-
-class Lab:
-    """The API, in a process of its own."""
-
-    def __init__(self, binary, ids, *more):
-        command = [binary, "lab", "pages", "--port", "0", "--json", "--ids", f"0..{ids}", *more]
-        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        first = self.child.stdout.readline()
-        if not first:
-            sys.exit(f"{' '.join(command)} did not start")
-        self.url = json.loads(first)["services"]["pages"]
-
-    def ask(self, path, change=None):
-        body = None if change is None else json.dumps(change).encode()
-        call = urllib.request.Request(self.url + path, data=body, method="GET" if path == "/_truth" else "POST")
-        with urllib.request.urlopen(call, timeout=600) as reply:
-            return json.load(reply)
-
-    def end(self):
-        self.child.send_signal(signal.SIGINT)
-        self.child.communicate()
 
 
 def command(args, lab, ids, flags):
@@ -74,7 +50,7 @@ def check(out, truth):
 def measure(args, pages, script, flags=(), lab_flags=()):
     """One crawl of about so many pages, and what the lab saw of it."""
     ids = int(pages * PAGE / DENSITY)
-    lab = Lab(args.lab, ids, *lab_flags)
+    lab = Lab(args.lab, "pages", "--ids", f"0..{ids}", *lab_flags)
     lab.ask("/_set", {"latency_ms": 100.0, "jitter_ms": 200.0, **script})
     # Counted before the crawl: that takes the lab some time.
     lab.ask("/_truth")
@@ -102,19 +78,6 @@ def measure(args, pages, script, flags=(), lab_flags=()):
         "mb": int(kilobytes) * 1.024 / 1000,
         "same": check(child.stdout, truth),
     }
-
-
-class Verdicts:
-    def __init__(self):
-        self.rows = []
-
-    def add(self, what, figure, must, aim=None, at_most=True, unit=""):
-        reached = (lambda b: figure <= b) if at_most else (lambda b: figure >= b)
-        aim = must if aim is None else aim
-        verdict = "AIM" if reached(aim) else "PASS" if reached(must) else "FAIL"
-        self.rows.append({"what": what, "figure": figure, "must": must, "aim": aim, "verdict": verdict})
-        sign = "≤" if at_most else "≥"
-        say(f"  {verdict:<5}{what:<58}{figure:>10.5g}{unit:<4} (must {sign} {must:.5g}{unit}, aim {sign} {aim:.5g}{unit})")
 
 
 HEADS = ("used", "to the last", "answered / least", "requests", "busiest s", "side by side", "wall s", "CPU s", "MB", "counts")
@@ -169,7 +132,7 @@ def killed(args, verdicts):
     """Killed again and again; what it counted in the end."""
     pages = args.pages // 2
     ids, kills, rng = int(pages * PAGE / DENSITY), 0, random.Random(7)
-    lab = Lab(args.lab, ids)
+    lab = Lab(args.lab, "pages", "--ids", f"0..{ids}")
     lab.ask("/_set", {"latency_ms": 20.0, "jitter_ms": 20.0, "error_rate": 0.02, "drop_rate": 0.01})
     with tempfile.TemporaryDirectory(prefix="bench-crawl-", dir=args.scratch) as directory:
         for _ in range(args.kills):
@@ -234,7 +197,7 @@ def main():
         ALL[name](args, verdicts)
     if args.json:
         args.json.write_text(json.dumps(verdicts.rows, indent=1))
-    sys.exit(1 if any(r["verdict"] == "FAIL" for r in verdicts.rows) else 0)
+    sys.exit(verdicts.status())
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 use clap::Args;
 use haul_core::job::{Job, StepKind, StoreSpec, parse_place};
 
-use crate::drive::{self, Wanted};
+use super::drive_said;
 use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags};
-use crate::{diagnostic, exit, lower, output, stores};
+use crate::{lower, output, stores};
 
 /// What was said; [`lower::copy`] says what it means.
 #[derive(Args, Clone, Debug)]
@@ -53,21 +53,18 @@ Examples:
 
 /// Lowers and drives.
 pub fn run(args: &CopyArgs) -> u8 {
-    let said = stores::load().and_then(|known| {
-        lower::copy(args, &known).map_err(|found| {
-            diagnostic::tell_all(&found, None);
-            exit::USAGE
-        })
-    });
-    match said {
-        Ok(said) => {
-            if !args.run.show.quiet && !args.run.show.json {
-                output::tell(&ends(&said.job));
-            }
-            drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags: &args.run })
-        }
-        Err(status) => status,
+    let known = match stores::load() {
+        Ok(known) => known,
+        Err(status) => return status,
+    };
+    let said = lower::copy(args, &known);
+    if let Ok(said) = &said
+        && !args.run.show.quiet
+        && !args.run.show.json
+    {
+        output::tell(&ends(&said.job));
     }
+    drive_said(said, &args.run)
 }
 
 /// Both ends as they were resolved: a name says little about where bytes go.

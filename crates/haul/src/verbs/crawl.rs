@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::drive::{self, Wanted};
+use super::drive_said;
 use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags};
-use crate::{diagnostic, exit, lower};
+use crate::lower;
 
 /// What was said; [`lower::crawl`] says what it means.
 #[derive(Args, Clone, Debug, Default)]
@@ -85,13 +85,5 @@ Examples:
 
 /// Lowers and drives.
 pub fn run(args: &CrawlArgs) -> u8 {
-    match lower::crawl(args) {
-        Ok(said) => {
-            drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags: &args.run })
-        }
-        Err(found) => {
-            diagnostic::tell_all(&found, None);
-            exit::USAGE
-        }
-    }
+    drive_said(lower::crawl(args), &args.run)
 }

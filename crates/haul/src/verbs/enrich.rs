@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::drive::{self, Wanted};
+use super::drive_said;
 use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags, SourceFlags};
-use crate::{diagnostic, exit, lower};
+use crate::lower;
 
 /// What was said; [`lower::enrich`] says what it means.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,13 +61,5 @@ Example:
 
 /// Lowers and drives.
 pub fn run(args: &EnrichArgs) -> u8 {
-    match lower::enrich(args) {
-        Ok(said) => {
-            drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags: &args.run })
-        }
-        Err(found) => {
-            diagnostic::tell_all(&found, None);
-            exit::USAGE
-        }
-    }
+    drive_said(lower::enrich(args), &args.run)
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 use haul_core::job::units::parse_size;
 
-use crate::drive::{self, Wanted};
+use super::drive_said;
 use crate::flags::{PaceFlags, ReadFlags, RunFlags, SourceFlags};
-use crate::{diagnostic, exit, lower};
+use crate::lower;
 
 /// What was said; [`lower::get`] says what it means.
 #[derive(Args, Clone, Debug, Default)]
@@ -60,13 +60,5 @@ The same command again fetches only what is missing or changed.";
 
 /// Lowers and drives.
 pub fn run(args: &GetArgs) -> u8 {
-    match lower::get(args) {
-        Ok(said) => {
-            drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags: &args.run })
-        }
-        Err(found) => {
-            diagnostic::tell_all(&found, None);
-            exit::USAGE
-        }
-    }
+    drive_said(lower::get(args), &args.run)
 }

@@ -32,6 +32,12 @@ pub mod wait;
 pub mod watch;
 
 use clap::Subcommand;
+use haul_core::job::Diagnostic;
+
+use crate::drive::{self, Wanted};
+use crate::flags::RunFlags;
+use crate::lower::Said;
+use crate::{diagnostic, exit};
 
 /// Every verb.
 #[derive(Subcommand, Debug)]
@@ -131,5 +137,16 @@ pub fn run(verb: Verb) -> u8 {
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),
+    }
+}
+
+/// Drives what the flags of a verb mean, or tells what is wrong with them. The exit status is given.
+fn drive_said(said: Result<Said, Vec<Diagnostic>>, flags: &RunFlags) -> u8 {
+    match said {
+        Ok(said) => drive::drive(&Wanted { job: said.job, places: said.places, file: None, flags }),
+        Err(found) => {
+            diagnostic::tell_all(&found, None);
+            exit::USAGE
+        }
     }
 }
