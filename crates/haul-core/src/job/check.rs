@@ -1,15 +1,18 @@
 //! What only the whole job can tell: that names exist and are unique, that effects come last, that
 //! no secret stands in the open. The same checks hold for job files and for command lines.
 
+mod services;
+mod source;
 mod stores;
 
 use std::collections::BTreeSet;
 
 use super::diagnose::{Diagnostic, Places, nearest};
-use super::each::parse_each;
-use super::{DownloadSpec, HeaderMode, Job, PagesSpec, Paging, RowFormat, ServiceSpec, StepKind, StepSpec};
+use super::{DownloadSpec, Job, RowFormat, StepKind, StepSpec};
 use crate::limits;
-use crate::secret::SecretFrom;
+pub use services::is_secret_header;
+use services::{headers, secrets, services};
+use source::source;
 
 /// A problem of a job, at a dotted path; empty where it is the job as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,83 +71,6 @@ pub fn check(job: &Job) -> Vec<Problem> {
     found.0
 }
 
-fn source(job: &Job, found: &mut Found) {
-    let source = &job.source;
-    let at = format!("source.{}", source.as_str());
-    match &source.pages {
-        Some(spec) => pages(job, spec, &at, found),
-        None => location(&source.location, &at, found),
-    }
-    let rows = match source.format {
-        RowFormat::Csv | RowFormat::Tsv => None,
-        _ if source.pages.is_some() => Some("an API has"),
-        RowFormat::Jsonl => Some("JSON Lines have"),
-        RowFormat::Json => Some("a JSON document has"),
-        RowFormat::Urls => Some("a list of URLs has"),
-        RowFormat::Keys => Some("keys of a store have"),
-    };
-    if let Some(rows) = rows {
-        if !source.columns.is_empty() {
-            let hint = "leave columns out, or read the source as csv or tsv";
-            found.add("source.columns", format!("{rows} no columns"), hint);
-        }
-        if source.header != HeaderMode::Auto {
-            found.add("source.header", format!("{rows} no header"), "leave header out");
-        }
-    }
-    if let Some(each) = &source.each {
-        if source.format != RowFormat::Json {
-            let hint = "leave each out, or read the source as json";
-            found.add("source.each", "only a JSON document is looked into", hint);
-        } else if let Err(message) = parse_each(each) {
-            found.add("source.each", message, "write it like each = \".items[]\"");
-        }
-    }
-    let mut names = BTreeSet::new();
-    for (i, column) in source.columns.iter().enumerate() {
-        if !names.insert(&column.name) {
-            found.add(
-                format!("source.columns[{i}]"),
-                format!("two columns are named \"{}\"", column.name),
-                "",
-            );
-        }
-    }
-    if let Some(key) = &source.key {
-        template(key, "source.key", found);
-    }
-}
-
-/// An API that answers in pages.
-fn pages(job: &Job, spec: &PagesSpec, at: &str, found: &mut Found) {
-    let url = &job.source.location;
-    let rest = match job.source.service() {
-        Some(name) => url.get(name.len() + 2..).unwrap_or_default(),
-        None => url,
-    };
-    if rest.contains(['{', '}']) {
-        let hint = "write % as %25, { as %7B and } as %7D where they are meant";
-        found.add(at, "the URL of a page has no fields: there is no record yet", hint);
-    } else {
-        starts_at_a_service(job, url, "a source's URL", at, found);
-    }
-    if let Some(range) = spec.range {
-        if range.lo >= range.hi {
-            found.add("source.range", format!("the range {range} is empty"), "write A..B with A below B");
-        }
-        if !matches!(spec.paging, Paging::Offset { .. }) {
-            found.add(
-                "source.range",
-                format!("a range of ids goes with offset, not with {}", spec.paging.as_str()),
-                "leave the range out, or page by offset = PARAM",
-            );
-        }
-        if spec.id.is_none() {
-            found.add("source.range", "a range needs id: where a record has its id", "add id = \".id\"");
-        }
-    }
-}
-
 fn aggregates(job: &Job, found: &mut Found) {
     let mut names = BTreeSet::new();
     for aggregate in &job.aggregates {
@@ -158,20 +84,6 @@ fn aggregates(job: &Job, found: &mut Found) {
     }
 }
 
-/// A file, `-`, or an http(s) URL.
-fn location(location: &str, at: &str, found: &mut Found) {
-    let Some((scheme, rest)) = location.split_once("://") else { return };
-    if !matches!(scheme, "http" | "https") {
-        found.add(
-            at,
-            format!("nothing here reads {scheme}://"),
-            "give a file, - for standard input, or an http(s) URL",
-        );
-    } else {
-        user_info(rest, at, found);
-    }
-}
-
 fn user_info(after_scheme: &str, at: &str, found: &mut Found) {
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
@@ -180,93 +92,6 @@ fn user_info(after_scheme: &str, at: &str, found: &mut Found) {
             "a URL must not hold a user name or a password",
             "send it in a header that refers to a secret: header = \"Authorization\", env = \"VARIABLE\"",
         );
-    }
-}
-
-fn services(job: &Job, found: &mut Found) {
-    for (name, service) in &job.services {
-        let at = format!("service.{name}");
-        if !is_name(name) {
-            found.add(&at, format!("\"{name}\" cannot name a service"), NAME_HINT);
-        }
-        replicas(service, &format!("{at}.url"), found);
-        for secret in &service.auth {
-            if !job.secrets.contains_key(secret) {
-                let hint = match nearest(secret, job.secrets.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!("add [secret.{secret}] with header and env"),
-                };
-                found.add(format!("{at}.auth"), format!("there is no secret \"{secret}\""), hint);
-            }
-        }
-        headers(&service.headers, &at, found);
-    }
-}
-
-fn replicas(service: &ServiceSpec, at: &str, found: &mut Found) {
-    if service.replicas.is_empty() {
-        return base_url(&service.url, at, found);
-    }
-    let mut hosts = BTreeSet::new();
-    for (i, url) in std::iter::once(&service.url).chain(&service.replicas).enumerate() {
-        let at = format!("{at}[{i}]");
-        base_url(url, &at, found);
-        let host = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
-        if !hosts.insert((url.starts_with("https:"), host.to_ascii_lowercase())) {
-            let hint = "a service has one URL for each host that answers";
-            found.add(at, format!("{host} is there already"), hint);
-        }
-    }
-}
-
-fn base_url(url: &str, at: &str, found: &mut Found) {
-    if url.is_empty() {
-        return;
-    }
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    match rest {
-        None => found.add(at, "a service's URL starts with http:// or https://", ""),
-        Some(rest) if rest.split('/').next().is_none_or(str::is_empty) => {
-            found.add(at, "the URL has no host", "");
-        }
-        Some(rest) => {
-            user_info(rest, at, found);
-            if url.contains(['{', '}', '?', '#', ' ']) {
-                found.add(
-                    at,
-                    "a service's URL is where its paths start: scheme, host, port and perhaps a path",
-                    "put {fields} and ?query into the URL of the step",
-                );
-            }
-        }
-    }
-}
-
-fn secrets(job: &Job, found: &mut Found) {
-    for (name, secret) in &job.secrets {
-        let at = format!("secret.{name}");
-        if !is_name(name) {
-            found.add(&at, format!("\"{name}\" cannot name a secret"), NAME_HINT);
-        }
-        if !secret.header.is_empty() && !is_header_name(&secret.header) {
-            found.add(format!("{at}.header"), format!("\"{}\" cannot name a header", secret.header), "");
-        }
-        if secret.format.matches("{}").count() != 1 {
-            found.add(
-                format!("{at}.format"),
-                "the format must have {} where the value goes, once",
-                "write it like format = \"Bearer {}\"",
-            );
-        }
-        if let SecretFrom::Env(variable) = &secret.from
-            && variable.contains(['=', '\0', ' '])
-        {
-            found.secret(
-                format!("{at}.env"),
-                "this cannot name an environment variable",
-                "give the name of the variable, never the value",
-            );
-        }
     }
 }
 
@@ -441,37 +266,6 @@ fn output(job: &Job, found: &mut Found) {
     }
 }
 
-/// Header names that carry credentials.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
-
-/// Headers that only Haul can set rightly.
-const OWN_HEADERS: [&str; 6] =
-    ["idempotency-key", "host", "content-length", "transfer-encoding", "connection", "accept-encoding"];
-
-/// True for headers whose value must be a reference to a secret.
-pub fn is_secret_header(name: &str) -> bool {
-    SECRET_HEADERS.iter().any(|h| name.eq_ignore_ascii_case(h))
-}
-
-fn headers(headers: &std::collections::BTreeMap<String, String>, at: &str, found: &mut Found) {
-    for (name, value) in headers {
-        let at = format!("{at}.headers.{name}");
-        if !is_header_name(name) {
-            found.add(&at, format!("\"{name}\" cannot name a header"), "");
-        } else if is_secret_header(name) {
-            found.secret(
-                &at,
-                format!("the value of {name} must not stand in the open"),
-                format!("refer to it: [secret.NAME] header = \"{name}\", env = \"VARIABLE\", and auth = \"NAME\" in the service"),
-            );
-        } else if OWN_HEADERS.iter().any(|h| name.eq_ignore_ascii_case(h)) {
-            found.add(&at, format!("{name} is set by Haul itself"), "leave it out");
-        } else if !value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)) {
-            found.add(&at, format!("the value of {name} has characters that headers cannot carry"), "");
-        }
-    }
-}
-
 /// Braces that match, each around something; `{{` and `}}` are the braces themselves.
 fn template(text: &str, at: &str, found: &mut Found) {
     let hint = "write {field} for the value of a field, {{ and }} for the braces themselves";
@@ -505,9 +299,4 @@ const NAME_HINT: &str = "use letters, digits, _ and -, and start with a letter";
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-/// A token of RFC 9110, section 5.6.2.
-fn is_header_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }

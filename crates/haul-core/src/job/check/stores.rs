@@ -1,6 +1,7 @@
 //! Stores, and the places in them that a job names.
 
-use super::{Found, NAME_HINT, base_url, is_name};
+use super::services::base_url;
+use super::{Found, NAME_HINT, is_name};
 use crate::job::{Job, RowFormat, StepKind, nearest, parse_place};
 
 pub(super) fn stores(job: &Job, found: &mut Found) {
