@@ -47,7 +47,8 @@ pub struct ReportFlags {
 
 const EXAMPLES: &str = "\
 Examples:
-  haul check get contents.json --url mp4=.download_urls.mp4 --to content --reread
+  haul check get contents.json --url mp4=.download_urls.mp4 --url 'png?=.download_urls.png' \\
+    --as '{id}/{name}.{ext}' --to content --limit 50 --reread
   haul check jobs/get.toml --missing missing.txt --extra -
 
 Exit status 3: something is missing, different or, with --extra, too much.";

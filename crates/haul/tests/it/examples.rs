@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::program::Place;
 
 /// Every `$ haul …` command of a Markdown text, continuation lines joined.
-fn commands(text: &str) -> Vec<String> {
+pub(crate) fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -78,6 +78,9 @@ fn every_command_names_a_verb_and_flags_that_exist() {
             let words = words(&command);
             let verb: Vec<&str> = match words[0].as_str() {
                 "lab" if words.get(1).is_some_and(|w| w == "gen") => vec!["lab", "gen", words[2].as_str()],
+                "check" if words.get(1).is_some_and(|w| w == "get" || w == "copy") => {
+                    vec!["check", words[1].as_str()]
+                }
                 "plan" | "help" => vec![words[0].as_str()],
                 verb => vec![verb],
             };

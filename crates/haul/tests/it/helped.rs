@@ -2,24 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use haul_lab::{LabSpec, PagesSpec, Service};
-
-use crate::enrich::Scene;
-use crate::program::{Place, Said, said};
-use crate::runs::slow;
-use crate::secrets::service;
+use crate::program::{Place, said};
+use crate::stage::Stage;
 
 /// Verbs whose examples need a run that works.
 const LIVING: [&str; 4] = ["pause", "resume", "stop", "tune"];
 /// Verbs whose examples need a run that ended, with failures of three kinds.
-const ENDED: [&str; 8] = ["errors", "gc", "retry", "rm", "runs", "settle", "status", "wait"];
+const ENDED: [&str; 9] = ["errors", "gc", "report", "retry", "rm", "runs", "settle", "status", "wait"];
 /// Verbs whose examples need files and services.
-const FED: [&str; 9] = ["completions", "count", "enrich", "man", "plan", "run", "schema", "top", "try"];
+const FED: [&str; 10] =
+    ["completions", "copy", "count", "enrich", "man", "plan", "run", "schema", "top", "try"];
+/// Verbs whose examples stand on each other.
+const AFTER: [&str; 5] = ["check", "crawl", "get", "lab", "results"];
 
 /// Every verb of `haul` alone.
 fn verbs() -> Vec<String> {
@@ -43,113 +39,14 @@ fn examples(help: &str) -> Vec<String> {
     found
 }
 
-/// A scene with every file that an example names.
-fn scene(spec: LabSpec, pairs: u64) -> Scene {
-    let scene = Scene::with(pairs, spec);
-    let rows = scene.place.read("pairs.csv");
-    scene.place.write("pairs.csv", format!("user_id,video_id\n{rows}"));
-    let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs/enrich.toml");
-    for dir in ["jobs", "logs"] {
-        std::fs::create_dir(scene.place.file(dir)).unwrap();
-    }
-    if scene.lab.truth(Service::Index).is_some() {
-        scene.place.write("jobs/enrich.toml", here(&scene, &std::fs::read_to_string(job).unwrap()));
-    }
-    scene.place.write("contents.json", "[]");
-    scene.place.write("ids.jsonl", "{\"id\":1}\n{\"id\":2}\n");
-    scene.place.write("ids.tsv", "7\ta\n8\tb\n7\tc\n");
-    scene.place.write("meals-1.jsonl.zst", "{\"food_id\":1}\n{\"food_id\":2}\n");
-    scene.place.write("access.csv", "country,status\nde,200\nfr,404\n");
-    scene
-        .place
-        .write("logs/a.jsonl.gz", "{\"took_ms\":5,\"request\":\"a\"}\n{\"took_ms\":7,\"request\":\"b\"}\n");
-    for name in ["scores.txt", "old.zst"] {
-        scene.place.write(name, "5: {\"id\":\"a\"}\n7: {\"id\":\"b\"}\n");
-    }
-    scene
-}
-
-/// The text with the scene's addresses in the place of those that examples use.
-fn here(scene: &Scene, text: &str) -> String {
-    let at = |s| scene.lab.url(s);
-    if scene.lab.truth(Service::Pages).is_some() {
-        return text
-            .replace("http://localhost:8003", &at(Service::Pages))
-            .replace("658330693..=732158492", "1000..=2999")
-            .replace("https://api.github.com/orgs/rust-lang/repos?per_page=100", &list());
-    }
-    text.replace("http://localhost:8000", &at(Service::Users))
-        .replace("http://localhost:8001", &at(Service::Videos))
-        .replace("http://localhost:8002", &at(Service::Index))
-        .replace("https://users.example", &at(Service::Users))
-        .replace("https://example.org/{id}.json", &format!("{}/users/{{id}}", at(Service::Users)))
-        .replace("https://api.example/items", &pages())
-        // Not on every machine; the file is plain text.
-        .replace("zstd -dc ", "cat ")
-}
-
-fn json(body: &str) -> String {
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-/// Where an API is that answers so.
-fn api(answer: impl Fn(&str) -> String + Send + 'static) -> String {
-    let (at, requests) = service(answer);
-    // It works as long as somebody could ask what it was asked.
-    std::mem::forget(requests);
-    at
-}
-
-/// An API with one page, which says of no other.
-fn list() -> String {
-    api(|_| json("[{\"id\":1,\"name\":\"a\"},{\"id\":2,\"name\":\"b\"}]"))
-}
-
-/// An API with one page, and an empty one after it.
-fn pages() -> String {
-    api(|request| {
-        json(if request.contains("page=1 ") { "{\"data\":[{\"kind\":\"a\"}]}" } else { "{\"data\":[]}" })
-    })
-}
-
-/// Runs a line to its end, which comes soon.
-#[track_caller]
-fn ran(scene: &Scene, line: &str) -> Said {
-    let mut child = shell(scene, line).process_group(0).spawn().unwrap();
-    let patience = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > patience {
-            let group = rustix::process::Pid::from_child(&child);
-            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-            panic!("{line} does not end: {:?}", child.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    said(child.wait_with_output().unwrap())
-}
-
-/// A shell that finds `haul`.
-fn shell(scene: &Scene, line: &str) -> Command {
-    let bin = Path::new(env!("CARGO_BIN_EXE_haul")).parent().unwrap().display().to_string();
-    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
-    // Only for its environment.
-    let like = scene.place.command::<&str>(&[]);
-    let mut command = Command::new("sh");
-    command.args(["-c", &here(scene, line)]).current_dir(scene.place.path());
-    command.envs(like.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("PATH", path);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 /// Runs the examples of a verb; one that works ends with one of these.
 #[track_caller]
-fn run_all(scene: &Scene, verb: &str, ends: &[i32]) {
-    let help = scene.place.haul(&["help", verb]).ended(0).out;
+fn run_all(stage: &Stage, verb: &str, ends: &[i32]) {
+    let help = stage.place().haul(&["help", verb]).ended(0).out;
     let all = examples(&help);
     assert!(!all.is_empty(), "{verb} has no example:\n{help}");
     for line in all {
-        let ran = ran(scene, &line);
+        let ran = stage.ran(&line);
         assert!(ends.contains(&ran.status), "{line}: {}\n{}{}", ran.status, ran.out, ran.err);
     }
 }
@@ -157,74 +54,70 @@ fn run_all(scene: &Scene, verb: &str, ends: &[i32]) {
 #[test]
 fn examples_of_runs_that_ended_work() {
     for verb in ENDED {
-        let spec = LabSpec::enrich().seed(5).all(|s| {
+        let stage = Stage::new(60, |s| {
             s.error_rate = 0.4;
             s.error_status = 400;
         });
-        let scene = scene(spec, 60);
-        scene.run(&["--csv-header=yes", "--run=enrich-pairs-239f"]).ended(3);
-        let kinds = scene.place.haul(&["errors"]).ended(0).out;
+        stage.scene.run(&["--csv-header=yes", "--run=enrich-pairs-239f"]).ended(3);
+        let kinds = stage.place().haul(&["errors"]).ended(0).out;
         assert!(kinds.contains("\ne3  "), "{kinds}");
         // What is tried again may fail again, and what failed is what `wait` tells.
-        run_all(&scene, verb, if matches!(verb, "retry" | "wait") { &[3] } else { &[0] });
+        run_all(&stage, verb, if matches!(verb, "retry" | "wait") { &[3] } else { &[0] });
     }
 }
 
 #[test]
 fn examples_of_runs_that_work_work() {
     for verb in LIVING {
-        let scene = scene(slow(), 2000);
-        scene.run(&["-d", "-j1", "--csv-header=yes", "--run=enrich-pairs-239f"]).ended(0);
-        run_all(&scene, verb, &[0]);
-        scene.place.haul(&["stop", "--now"]).ended(0);
-        scene.place.haul(&["wait"]).ended(4);
+        let stage = Stage::new(2000, |s| s.latency_ms = 20.0);
+        stage.scene.run(&["-d", "-j1", "--csv-header=yes", "--run=enrich-pairs-239f"]).ended(0);
+        run_all(&stage, verb, &[0]);
+        stage.place().haul(&["stop", "--now"]).ended(0);
+        stage.place().haul(&["wait"]).ended(4);
     }
 }
 
 #[test]
 fn examples_that_need_files_and_services_work() {
     for verb in FED {
-        run_all(&scene(LabSpec::enrich(), 20), verb, &[0]);
+        run_all(&Stage::new(20, |_| ()), verb, &[0]);
     }
 }
 
 #[test]
-fn examples_of_crawls_work() {
-    let scene = scene(LabSpec::pages(PagesSpec { range: 1000..3000, ..PagesSpec::default() }), 5);
-    run_all(&scene, "crawl", &[0]);
-    run_all(&scene, "results", &[0]);
+fn examples_that_look_at_what_is_there_work() {
+    let stage = Stage::new(20, |_| ());
+    run_all(&stage, "crawl", &[0]);
+    run_all(&stage, "results", &[0]);
+    run_all(&stage, "get", &[0]);
+    run_all(&stage, "check", &[0]);
 }
 
 #[test]
-fn every_other_example_has_flags_that_exist() {
+fn every_verb_with_examples_has_them_run() {
     let place = Place::new();
-    let run: BTreeSet<&str> =
-        LIVING.into_iter().chain(ENDED).chain(FED).chain(["crawl", "results"]).collect();
+    let run: BTreeSet<&str> = LIVING.into_iter().chain(ENDED).chain(FED).chain(AFTER).collect();
     for verb in verbs().iter().filter(|v| !run.contains(v.as_str())) {
         let help = place.haul(&["help", verb]).ended(0).out;
-        for line in examples(&help).iter().filter(|l| !l.contains("haul lab gen ")) {
-            for flag in line.split_whitespace().filter(|w| w.starts_with("--")) {
-                assert!(help.contains(flag.split('=').next().unwrap()), "{line}: no flag {flag}");
-            }
-        }
+        assert_eq!(examples(&help), Vec::<String>::new(), "of {verb}");
     }
 }
 
 #[test]
 fn examples_of_the_overview_and_of_the_lab_work() {
-    let scene = scene(LabSpec::enrich(), 20);
-    let overview = scene.place.haul::<&str>(&[]).out;
+    let stage = Stage::new(20, |_| ());
+    let overview = stage.place().haul::<&str>(&[]).out;
     let mut lines = examples(&format!("Examples:\n{}", overview.split("\n\n").nth(1).unwrap()));
     assert!(lines.len() >= 5, "{lines:?}");
-    lines.extend(examples(&scene.place.haul(&["lab", "--help"]).out));
+    lines.extend(examples(&stage.place().haul(&["lab", "--help"]).out));
     for line in lines {
         if !line.starts_with("haul lab ") || line.starts_with("haul lab gen ") {
-            let ran = ran(&scene, &line);
+            let ran = stage.ran(&line);
             assert_eq!(ran.status, 0, "{line}\n{}", ran.err);
             continue;
         }
         // It works until it is told to stop.
-        let mut child = shell(&scene, &format!("exec {line} --port 0")).spawn().unwrap();
+        let mut child = stage.shell(&format!("exec {line} --port 0")).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         assert!(first.contains("http://127.0.0.1:"), "{line}: {first}");

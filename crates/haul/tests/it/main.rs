@@ -33,11 +33,15 @@ mod runs;
 mod saved;
 #[cfg(target_os = "linux")]
 mod secrets;
+#[cfg(target_os = "linux")]
+mod stage;
 mod telling;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tidy;
 mod top;
+#[cfg(target_os = "linux")]
+mod tours;
 mod trying;
 mod usage;
 #[cfg(target_os = "linux")]
