@@ -15,6 +15,7 @@ mod enrich;
 mod examples;
 #[cfg(unix)]
 mod failures;
+mod foreign;
 #[cfg(target_os = "linux")]
 mod get;
 #[cfg(target_os = "linux")]

@@ -210,13 +210,18 @@ impl S3 {
                 FaultClass::Transient
             }
             (412, _) => FaultClass::Transient,
+            // It never will.
+            (_, "NotImplemented") => FaultClass::Permanent,
             (status, _) => crate::http::status::class(status),
         };
         let message = xml::element(&reply.body, "Message");
         let fault = reply.status_fault(class, call, &self.rules);
-        let Some(message) = message.filter(|_| !code.is_empty()) else { return fault };
-        let told = message.lines().next().unwrap_or_default();
-        let text = format!("{}: {} {code}: {told}", call.url, reply.status);
+        if code.is_empty() {
+            return fault;
+        }
+        let told = message.as_deref().and_then(|m| m.lines().next()).unwrap_or_default();
+        let colon = if told.is_empty() { "" } else { ": " };
+        let text = format!("{}: {} {code}{colon}{told}", call.url, reply.status);
         let named = Fault::new(class, "status", crate::http::reply::bounded(text));
         let named = named.with_status(reply.status).with_origin(origin_of(call.url));
         named.with_retry_after(reply.wait())

@@ -220,8 +220,12 @@ impl S3 {
     /// Uploads to a key that were begun and not ended: what a crash left.
     pub async fn uploads(&self, (bucket, key): (&str, &str), cx: &Cx<'_>) -> Result<Vec<String>, Fault> {
         let ask = self.ask(Method::Get, bucket, "", BodyUse::Keep);
-        let reply = self.send(Ask { query: &[("prefix", key), ("uploads", "")], ..ask }, cx).await?;
-        Ok(xml::uploads(&reply.body, key))
+        match self.send(Ask { query: &[("prefix", key), ("uploads", "")], ..ask }, cx).await {
+            Ok(reply) => Ok(xml::uploads(&reply.body, key)),
+            // Some stores cannot tell; nothing is lost but the room that such an upload takes.
+            Err(fault) if matches!(fault.status(), Some(405 | 501)) => Ok(Vec::new()),
+            Err(fault) => Err(fault),
+        }
     }
 }
 
