@@ -106,7 +106,7 @@ impl Credential {
     }
 
     /// What is known, unless it is to be read again.
-    fn known(&self) -> Option<Arc<HeaderLines>> {
+    pub(crate) fn known(&self) -> Option<Arc<HeaderLines>> {
         let known = self.lock();
         let stale = known.refused && known.read.is_some_and(|at| at.elapsed() >= self.patience());
         if stale && !self.secrets.is_empty() { None } else { known.lines.clone() }

@@ -142,7 +142,8 @@ impl Client {
     ) -> Result<Reply, Fault> {
         match &self.options.witness {
             None => self.dispatch(call, lane, rules, cx).await,
-            Some(witness) => self.before(witness.as_ref(), call, lane, (rules, cx)).await,
+            // What is rare is boxed here and below: there is one of these futures for each item in work.
+            Some(witness) => Box::pin(self.before(witness.as_ref(), call, lane, (rules, cx))).await,
         }
     }
 
@@ -337,7 +338,7 @@ impl Client {
         patience: &Patience,
         started: Instant,
     ) -> Result<Conn, Unanswered> {
-        let opened = self.dialer.open(url, self.options.connect_timeout, patience).await;
+        let opened = Box::pin(self.dialer.open(url, self.options.connect_timeout, patience)).await;
         opened.map_err(|fault| self.unopened(url, fault, started))
     }
 

@@ -240,7 +240,13 @@ impl Endpoint {
         let spec = &self.spec;
         let at_home = aim.at_home;
         loop {
-            let secret = if at_home { spec.credential.lines().await? } else { Arc::default() };
+            let secret = match at_home {
+                true => match spec.credential.known() {
+                    Some(lines) => lines,
+                    None => Box::pin(spec.credential.lines()).await?,
+                },
+                false => Arc::default(),
+            };
             let granted;
             let (lane, url, cx) = if aim.others.is_empty() {
                 (aim.lane, &aim.url, *cx)
@@ -291,9 +297,10 @@ impl Endpoint {
         }
         let renewing = Renewing::new(cx.lanes, &spec.credential, secret);
         let cx = Cx { lanes: &renewing, ..*cx };
+        let sending = Box::pin(spec.client.send(call, lane, &spec.rules, &cx));
         tokio::select! {
             biased;
-            reply = spec.client.send(call, lane, &spec.rules, &cx) => Some(reply),
+            reply = sending => Some(reply),
             () = renewing.renewed() => None,
         }
     }

@@ -1,5 +1,6 @@
 //! `get`: a lookup. The reply's JSON is attached under the step's name.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +115,8 @@ impl Step for Get {
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
         let aim = self.endpoint.aim(item, cx)?;
-        let fetch = async {
+        // Pinned here: a future that is handed on by value is kept twice.
+        let fetch = pin!(async {
             let asked = Asked {
                 method: Method::Get,
                 own: &self.own,
@@ -123,7 +125,7 @@ impl Step for Get {
                 body_use: BodyUse::Keep,
             };
             self.endpoint.ask(&aim, asked, cx, |reply, call| self.judge(reply, call)).await
-        };
+        });
         self.shared.answer(aim.url.as_str(), cx, fetch).await
     }
 }

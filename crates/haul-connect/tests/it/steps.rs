@@ -417,3 +417,15 @@ fn lanes_are_known_with_their_pace() {
     assert_eq!(shown, ["http://h:81 5/s 2", "https://z:443 50/s 9"]);
     assert_eq!(ready.lane_default.concurrency, haul_core::pace::Concurrency::Fixed(9));
 }
+
+#[tokio::test]
+async fn an_item_in_work_takes_little_memory() {
+    let server = Server::start(|_| reply("200 OK", "", "{}")).await;
+    let world = World::new();
+    for (step, most) in [("get = \"{s}/users/{id}\"", 3072), ("post = \"{s}/index\"", 3072)] {
+        let (step, item) = (only(&server, step), item(7, "{\"id\": 1}"));
+        let cx = world.cx();
+        let size = size_of_val(&*step.apply(&item, &cx));
+        assert!(size <= most, "{size} bytes for each item in work");
+    }
+}
