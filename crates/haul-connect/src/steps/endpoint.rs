@@ -8,6 +8,7 @@ use haul_core::lane::{LaneId, Origin, Permit};
 use haul_core::{Cx, Fault, Item};
 
 use super::granted::Granted;
+use super::replica::Replica;
 use crate::expr::ExprError;
 use crate::http::reply::origin_of;
 use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
@@ -108,12 +109,6 @@ pub struct Endpoint {
     none: Arc<str>,
 }
 
-/// Another that answers the same.
-struct Replica {
-    url: StepUrl,
-    lane: OnceLock<LaneId>,
-}
-
 /// Where the request of an item goes.
 pub(crate) struct Aim {
     pub(crate) url: Url,
@@ -159,7 +154,7 @@ impl Endpoint {
     /// The same with replicas of its service: what is asked of one may be asked of any.
     #[must_use]
     pub fn with_replicas(mut self, urls: Vec<StepUrl>) -> Self {
-        self.replicas = urls.into_iter().map(|url| Replica { url, lane: OnceLock::new() }).collect();
+        self.replicas = urls.into_iter().map(Replica::new).collect();
         self
     }
 
@@ -192,16 +187,37 @@ impl Endpoint {
         let url = spec.url.of(item)?;
         let others = self.replicas.iter().map(|replica| {
             let url = replica.url.of(item)?;
-            let home = replica.url.fixed.as_ref().unwrap_or(&url);
-            let lane = replica.lane.get_or_init(|| cx.lanes.lane(&home.origin(spec.credential.name())));
-            Ok((url, *lane))
+            let lane = self.lane_of(replica, &url, cx);
+            Ok((url, lane))
         });
         let others = others.collect::<Result<_, Fault>>()?;
-        Ok(Aim { others, ..self.aim_at(url, cx) })
+        Ok(Aim { others, ..self.aim_alone(url, cx) })
     }
 
-    /// The lane that leads to a URL. Headers and secrets go along to the endpoint's own host only.
+    /// The lanes that lead to a URL that a service named. Headers and secrets go along to the endpoint's
+    /// own hosts only.
     pub(crate) fn aim_at(&self, url: Url, cx: &Cx<'_>) -> Aim {
+        let Some(fixed) = self.spec.url.fixed.as_ref().filter(|_| !self.replicas.is_empty()) else {
+            return self.aim_alone(url, cx);
+        };
+        // A replica names itself when it says what follows.
+        let home = self.replicas.iter().find_map(|replica| replica.home_of(&url, fixed));
+        let url = home.unwrap_or(url);
+        let others = self.replicas.iter().filter_map(|replica| {
+            let url = replica.has(&url, fixed)?;
+            let lane = self.lane_of(replica, &url, cx);
+            Some((url, lane))
+        });
+        let others = others.collect();
+        Aim { others, ..self.aim_alone(url, cx) }
+    }
+
+    fn lane_of(&self, replica: &Replica, url: &Url, cx: &Cx<'_>) -> LaneId {
+        let home = replica.url.fixed.as_ref().unwrap_or(url);
+        *replica.lane.get_or_init(|| cx.lanes.lane(&home.origin(self.spec.credential.name())))
+    }
+
+    fn aim_alone(&self, url: Url, cx: &Cx<'_>) -> Aim {
         let spec = &self.spec;
         let at_home = spec.url.fixed.as_ref().is_some_and(|fixed| fixed.same_origin(&url));
         let lane = if at_home {

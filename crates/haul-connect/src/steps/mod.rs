@@ -11,6 +11,7 @@ pub mod get;
 pub(crate) mod granted;
 pub mod map;
 mod outcomes;
+mod replica;
 mod sent;
 mod shared;
 pub mod write;
