@@ -65,12 +65,16 @@ pub const REJECTS_SHOWN: usize = 8;
 /// Objects up to this size are copied in one piece, larger ones in parts of it: what services recommend,
 /// and what a lost connection repeats at most.
 pub const COPY_PART: u64 = 8 * MIB as u64;
-/// Bytes of objects that are on their way at once.
-pub const COPY_BYTES: u64 = 24 * MIB as u64;
+/// Pieces of objects on their way take at most this part of `--memory`: a half.
+pub const COPY_SHARE: u64 = 2;
 /// Parts of one object that are on their way at once.
 pub const COPY_PARTS: usize = 4;
-/// Largest object that is copied: 10,000 parts, each of which is held whole, of less than 16 MiB.
-pub const OBJECT_BYTES: u64 = 150 * 1024 * MIB as u64;
+/// Largest object that a store copies by itself in one request; larger ones in parts: what S3 allows.
+pub const COPIED_BYTES: u64 = 5 * 1024 * MIB as u64;
+/// Parts in which a store copies a larger one by itself: few requests, and none that takes minutes.
+pub const COPIED_PART: u64 = 256 * MIB as u64;
+/// Largest object that is copied in parts: what S3 holds.
+pub const OBJECT_BYTES: u64 = 5 << 40;
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

@@ -2,42 +2,57 @@
 
 use std::sync::Arc;
 
-use haul_core::Opener;
-use haul_core::job::{self, StepKind};
+use haul_core::job::{self, PlaceText, StepKind};
+use haul_core::{Key, Opener};
 
 use super::{AssembleError, Steps, wrong};
-use crate::stores::{KeysOpener, Place, S3};
+use crate::stores::{Bucket, Directory, KeysOpener, Place, S3};
 
 impl Steps<'_> {
     /// The keys of the place that the source names, with what is there already of those it is copied to.
     pub(super) fn keys(&mut self, at: &str) -> Result<Arc<dyn Opener>, AssembleError> {
         let job = self.job;
+        let location = &job.source.location;
+        let from = match job::parse_place(location) {
+            Ok(PlaceText::Directory(path)) => {
+                let store = Arc::new(Directory::existing(self.base.join(path)));
+                Place { store, prefix: Key::default() }
+            }
+            _ => self.place(location, at)?,
+        };
         let to = job.steps.iter().find_map(|s| match &s.kind {
             StepKind::Copy { to, .. } => Some(self.place(to, &format!("step.{}.copy", s.name))),
             _ => None,
         });
-        let from = self.place(&job.source.location, at)?;
-        Ok(Arc::new(KeysOpener::new(from, to.transpose()?)))
+        let to = to.transpose()?.map(|to| to.facing(&from));
+        Ok(Arc::new(KeysOpener::new(from, to)))
     }
 
-    /// A place in a store; the pace of its origin is noted.
+    /// A place for objects; the pace of its origin is noted.
     pub(super) fn place(&mut self, text: &str, at: &str) -> Result<Place, AssembleError> {
-        let (name, bucket, prefix) = job::parse_place(text).map_err(|e| wrong(at, &e))?;
-        let store = match self.stores.get(name) {
-            Some(store) => Arc::clone(store),
+        let (name, bucket, prefix) = match job::parse_place(text).map_err(|e| wrong(at, &e))? {
+            PlaceText::Directory(path) => {
+                let store = Arc::new(Directory::new(self.base.join(path)));
+                return Ok(Place { store, prefix: Key::default() });
+            }
+            PlaceText::Bucket { store, bucket, prefix } => (store, bucket, prefix),
+        };
+        let service = match self.stores.get(name) {
+            Some(service) => Arc::clone(service),
             None => {
                 let missing = || wrong(at, &format!("there is no store \"{name}\""));
                 let spec = self.job.stores.get(name).ok_or_else(missing)?;
-                let store = S3::new(name, spec, Arc::clone(&self.client), self.job.limits.timeout);
-                let store = Arc::new(store.map_err(|e| wrong(&format!("store.{name}"), &e))?);
-                self.stores.insert(name.to_owned(), Arc::clone(&store));
-                store
+                let service = S3::new(name, spec, Arc::clone(&self.client), self.job.limits.timeout);
+                let service = Arc::new(service.map_err(|e| wrong(&format!("store.{name}"), &e))?);
+                self.stores.insert(name.to_owned(), Arc::clone(&service));
+                service
             }
         };
-        let origin = store.origin(bucket).map_err(|e| wrong(at, &e))?;
+        let store = Bucket::new(service, bucket);
+        let origin = store.origin().map_err(|e| wrong(at, &e))?;
         if !self.lanes.iter().any(|(known, _)| *known == origin) {
             self.lane(origin, None, None);
         }
-        Ok(Place { store, bucket: bucket.into(), prefix: prefix.into() })
+        Ok(Place { store: Arc::new(store), prefix: prefix.to_owned().into() })
     }
 }

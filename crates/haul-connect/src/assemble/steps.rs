@@ -139,7 +139,7 @@ impl<'j> Steps<'j> {
             StepKind::Download(download) => self.download(spec, download, name)?,
             StepKind::Copy { to, types } => {
                 let from = self.place(&self.job.source.location, "source.keys")?;
-                let copy = Copy::new(name, from, self.place(to, &at("copy"))?, types);
+                let copy = Copy::new(name, from.clone(), self.place(to, &at("copy"))?.facing(&from), types);
                 Arc::new(copy.map_err(|e| wrong(&at("type"), &e))?)
             }
             StepKind::Map { expr: text } => {

@@ -21,7 +21,7 @@ use super::pool::Pool;
 use super::proxy::Proxies;
 use super::redirect::{Route, Stop, followed};
 use super::reply::{Reply, bounded, origin_of};
-use super::request::{BodyUse, COPIED_BODY, Call, Method, write_request};
+use super::request::{BodyUse, COPIED_BODY, Call, write_request};
 use super::status::{StatusRules, sign};
 use super::tls::{Roots, Tls, UNTRUSTED};
 use super::url::{Scheme, Url};
@@ -155,7 +155,7 @@ impl Client {
         lane: LaneId,
         (rules, cx): (&StatusRules, &Cx<'_>),
     ) -> Result<Reply, Fault> {
-        if call.method != Method::Get {
+        if !call.method.is_read() {
             witness.kept_back(call);
             return Err(kept_back(call));
         }
@@ -366,7 +366,7 @@ impl Client {
 }
 
 fn decode_body(head: &Head, body: Vec<u8>, hop: &Hop<'_>) -> Result<Vec<u8>, Fault> {
-    let as_sent = hop.call.body_use == BodyUse::Object;
+    let as_sent = matches!(hop.call.body_use, BodyUse::Object | BodyUse::Nothing);
     if as_sent || head.codings.is_empty() && head.unknown_coding.is_none() {
         return Ok(body);
     }

@@ -137,6 +137,8 @@ pub(crate) struct Exchange<'a> {
     held: Option<Held>,
     /// Stop as soon as the head is there.
     head_only: bool,
+    /// Stop as soon as all is written.
+    write_only: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -159,12 +161,19 @@ impl<'a> Exchange<'a> {
             budget,
             held: None,
             head_only: false,
+            write_only: false,
         }
     }
 
     /// Ends with the head of the reply (and what came with it of the body).
     pub(crate) fn head_only(mut self) -> Self {
         self.head_only = true;
+        self
+    }
+
+    /// Ends when all is written, or with a reply that came before that.
+    pub(crate) fn write_only(mut self) -> Self {
+        self.write_only = true;
         self
     }
 
@@ -301,6 +310,9 @@ impl Future for Exchange<'_> {
             if this.written > before && before > 0 {
                 this.last_progress = Instant::now();
             }
+        }
+        if this.write_only && this.flushed {
+            return Poll::Ready(Ok(this.ended(false)));
         }
         let polled = READ.with_borrow_mut(|scratch| this.poll_reply(cx, scratch));
         if polled.is_ready() {

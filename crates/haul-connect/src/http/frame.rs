@@ -99,6 +99,11 @@ impl ReplyReader {
         ReplyReader { validators: true, streaming: true, ..ReplyReader::new(BodyUse::Keep) }
     }
 
+    /// As [`ReplyReader::streaming`], with all fields of the head.
+    pub fn object() -> Self {
+        ReplyReader { streaming: true, ..ReplyReader::new(BodyUse::Object) }
+    }
+
     /// The final head, once it is there.
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
@@ -263,7 +268,7 @@ impl ReplyReader {
 
     /// The lines of a head, where they are kept.
     fn fields_of(&self, head: &[u8]) -> Option<Box<str>> {
-        (self.keep == BodyUse::Object).then(|| String::from_utf8_lossy(head).into())
+        matches!(self.keep, BodyUse::Object | BodyUse::Nothing).then(|| String::from_utf8_lossy(head).into())
     }
 
     fn check_partial_head(&self) -> Result<Option<usize>, ReplyError> {
@@ -272,6 +277,7 @@ impl ReplyReader {
 
     fn start_body(&mut self, head: Head) -> Result<(), ReplyError> {
         self.phase = match head.framing {
+            _ if self.keep == BodyUse::Nothing => Phase::Done,
             Framing::Empty => Phase::Done,
             Framing::Length(length) => {
                 if self.keep != BodyUse::Drain && !self.streaming && length > BODY_BYTES as u64 {

@@ -13,6 +13,7 @@
 //! | `wire`, `dial`, [`proxy`], `tls`, `conn`, `pool` | connections |
 //! | `mux`, `multiplexed` | HTTP/2: connections that carry many requests |
 //! | [`client`], [`fetch`] | one request through its lane; a body of any size |
+//! | `pull`, `push` | a body that is taken, or sent, piece by piece |
 //! | [`stream`], [`location`] | a body piece by piece, as a source |
 //! | [`witness`] | who looks on, and keeps effects back |
 
@@ -31,6 +32,8 @@ mod multiplexed;
 mod mux;
 mod pool;
 pub mod proxy;
+pub(crate) mod pull;
+mod push;
 pub mod redact;
 mod redirect;
 pub mod reply;

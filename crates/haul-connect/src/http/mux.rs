@@ -287,7 +287,7 @@ impl Stream {
         let (parts, mut body) = reply.into_parts();
         let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let mut head = head_of(parts.status.as_u16(), fields).map_err(|e| MuxBroken::Reply(e.into()))?;
-        if call.body_use == BodyUse::Object {
+        if matches!(call.body_use, BodyUse::Object | BodyUse::Nothing) {
             let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
                 format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()))
             };
@@ -309,6 +309,7 @@ impl Stream {
                 BodyUse::Keep | BodyUse::Object if bytes.len() + data.len() > BODY_BYTES => {
                     return Err(MuxBroken::Reply(ReplyError::BodyTooLarge));
                 }
+                BodyUse::Nothing => {}
                 BodyUse::Keep | BodyUse::Object => bytes.extend_from_slice(&data),
                 BodyUse::Drain => {
                     let room = DRAINED_KEEP.saturating_sub(bytes.len()).min(data.len());

@@ -67,7 +67,7 @@ impl Route {
 /// that keep method and body, since a 302 would silently turn it into a GET.
 pub(crate) fn followed(head: &mut Head, method: Method, rules: &StatusRules) -> Option<Box<str>> {
     let redirect = match head.status {
-        301..=303 => method == Method::Get,
+        301..=303 => method.is_read(),
         307 | 308 => true,
         _ => false,
     };

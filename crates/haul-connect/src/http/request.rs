@@ -13,6 +13,8 @@ use super::url::Url;
 pub enum Method {
     /// `GET`.
     Get,
+    /// `HEAD`.
+    Head,
     /// `POST`.
     Post,
     /// `PUT`.
@@ -26,10 +28,16 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
+            Method::Head => "HEAD",
             Method::Post => "POST",
             Method::Put => "PUT",
             Method::Delete => "DELETE",
         }
+    }
+
+    /// True for what changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(self, Method::Get | Method::Head)
     }
 
     /// True when sending it twice is the same as once (RFC 9110 §9.2.2): only then may the client
@@ -46,6 +54,8 @@ pub enum BodyUse {
     Keep,
     /// Needed whole, as it was sent (codings are not undone), with all fields of the head.
     Object,
+    /// There is none, whatever the head says of one (`HEAD`); all fields of the head.
+    Nothing,
     /// Only its beginning, for messages: it is read so that the connection can be used again, but
     /// the status alone decides.
     Drain,
@@ -96,6 +106,19 @@ pub(crate) fn write_request(
     via: Option<&Proxy>,
     out: &mut Vec<u8>,
 ) {
+    write_head(call, (url, foreign, via), call.body.map(|body| body.len() as u64), out);
+    if let Some(body) = call.body.filter(|body| body.len() <= COPIED_BODY) {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Writes the head of a request whose body has so many bytes.
+pub(crate) fn write_head(
+    call: &Call<'_>,
+    (url, foreign, via): (&Url, bool, Option<&Proxy>),
+    length: Option<u64>,
+    out: &mut Vec<u8>,
+) {
     out.clear();
     out.extend_from_slice(call.method.as_str().as_bytes());
     out.push(b' ');
@@ -115,16 +138,10 @@ pub(crate) fn write_request(
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(body) = call.body {
-        out.extend_from_slice(b"Content-Length: ");
-        out.extend_from_slice(body.len().to_string().as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
-        if body.len() <= COPIED_BODY {
-            out.extend_from_slice(body);
-        }
-    } else {
-        out.extend_from_slice(b"\r\n");
+    if let Some(length) = length {
+        out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
     }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -1,29 +1,30 @@
 //! `copy`: an object from one store to another, or within one.
 //!
-//! Objects of up to 8 MiB go in one piece, larger ones in parts; what is on its way is held in memory, and
-//! how much that is in all is bounded. What arrives is compared with the ETag of the source, what is sent
-//! carries its MD5, and the ETag of the destination is compared with it.
+//! Objects pass piece by piece; large ones go in parts where the destination takes them so, several at
+//! once, and how many pieces are held in all is bounded. What arrives is compared with the digest that the
+//! source says, before the put completes; what the destination says it holds, with what was sent.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use haul_core::budget::Account;
-use haul_core::cx::hex;
-use haul_core::limits::{COPY_BYTES, COPY_PART, COPY_PARTS, OBJECT_BYTES};
+use haul_core::limits::{COPIED_BYTES, COPIED_PART, COPY_PARTS, COPY_SHARE, OBJECT_BYTES};
 use haul_core::record::write_json_string;
 use haul_core::step::{Applied, Effect, Step};
-use haul_core::{Cx, Fault, Item};
-use md5::{Digest, Md5};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use haul_core::store::{Address, Content, Meta, Part, Parts, Receipt, Upload};
+use haul_core::{Cx, Fault, Item, Key};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
+use super::content_type::content_type;
 use super::download::kind::{self, Found};
-use crate::stores::s3::{Object, Part, is_md5};
-use crate::stores::{Listed, Place};
+use crate::http::pull::PIECE;
+use crate::stores::Place;
 
-/// What the room for bodies is counted in.
+/// What the room for pieces is counted in.
 const UNIT: u64 = 16 * 1024;
+/// What an object on its way takes at most: a piece being read, one held back, one being written.
+const HELD: u64 = 3 * PIECE as u64;
 
 /// A type that cannot be told by first bytes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -36,8 +37,8 @@ pub struct Copy {
     from: Place,
     to: Place,
     types: Vec<String>,
-    /// Room for what is on its way.
-    room: Semaphore,
+    /// Room for what is on its way, in units; a share of the run's memory.
+    room: OnceCell<(Semaphore, u64)>,
 }
 
 /// How sure it is that the bytes are the same.
@@ -45,9 +46,9 @@ pub struct Copy {
 enum Verified {
     /// As many bytes.
     Size,
-    /// The MD5 of what was sent is that of what is stored.
+    /// The destination says a digest of what it holds, and it is that of what was sent.
     Sent,
-    /// And that of the source.
+    /// And what was sent has the digest that the source says.
     Md5,
     /// The store copied them itself.
     Store,
@@ -66,9 +67,34 @@ impl Verified {
 
 /// An object that was copied.
 struct Copied {
-    etag: String,
-    bytes: u64,
+    receipt: Receipt,
     verified: Verified,
+}
+
+/// An object to be copied.
+struct Object<'a> {
+    key: &'a Key,
+    /// As the listing has it.
+    len: u64,
+    version: String,
+    /// It was listed at the destination as well.
+    there: bool,
+}
+
+/// A content whose first piece was looked at.
+struct Peeked {
+    first: Option<Bytes>,
+    rest: Box<dyn Content>,
+}
+
+#[async_trait]
+impl Content for Peeked {
+    async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.rest.next(cx).await,
+        }
+    }
 }
 
 impl Copy {
@@ -83,16 +109,15 @@ impl Copy {
         to: Place,
         types: &[String],
     ) -> Result<Self, UnknownType> {
-        let units = usize::try_from(COPY_BYTES / UNIT).unwrap_or(Semaphore::MAX_PERMITS);
         let types: Vec<String> = types.iter().map(|t| t.to_ascii_lowercase()).collect();
         match types.iter().find(|t| !kind::is_known(t)) {
             Some(unknown) => Err(UnknownType(unknown.clone())),
-            None => Ok(Copy { name: name.into(), from, to, types, room: Semaphore::new(units) }),
+            None => Ok(Copy { name: name.into(), from, to, types, room: OnceCell::new() }),
         }
     }
 
     /// Ends the copy of an object that is of another type, before anything is written.
-    fn check_type(&self, key: &str, bytes: &[u8]) -> Result<(), Fault> {
+    fn check_type(&self, key: &Key, bytes: &[u8]) -> Result<(), Fault> {
         if self.types.is_empty() {
             return Ok(());
         }
@@ -110,143 +135,173 @@ impl Copy {
     }
 
     /// Waits for room for so many bytes.
-    async fn room(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        let units = bytes.div_ceil(UNIT).clamp(1, COPY_BYTES / UNIT);
-        self.room.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await.ok()
-    }
-
-    fn is_within_one_store(&self) -> bool {
-        Arc::ptr_eq(&self.from.store, &self.to.store)
-    }
-
-    async fn whole(&self, object: &Listed, key: &str, cx: &Cx<'_>) -> Result<Copied, Fault> {
-        let _room = self.room(object.size).await;
-        let read = self.from.store.get((&self.from.bucket, &object.key), None, None, cx).await?;
-        let _held = cx.budget.hold(Account::Bodies, read.bytes().len());
-        let digest = Md5::digest(read.bytes());
-        let md5 = hex(&digest);
-        let known = self.check_source(&read, &object.key, &md5)?;
-        self.check_type(&object.key, read.bytes())?;
-        let to = (&*self.to.bucket, key);
-        let etag = self.to.store.put(to, &read.carried(), (read.bytes(), &digest), cx).await?;
-        let verified = match is_md5(&etag) {
-            true if etag == md5 && known => Verified::Md5,
-            true if etag == md5 => Verified::Sent,
-            // Some services encrypt, and have another ETag; they compared the MD5 that was sent along.
-            _ => Verified::Size,
+    async fn room(&self, bytes: u64, cx: &Cx<'_>) -> Option<SemaphorePermit<'_>> {
+        let made = async || {
+            let units = (cx.budget.limit() / COPY_SHARE / UNIT).max(HELD / UNIT);
+            (Semaphore::new(usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS)), units)
         };
-        Ok(Copied { etag, bytes: read.bytes().len() as u64, verified })
+        let (room, all) = self.room.get_or_init(made).await;
+        let units = bytes.min(HELD).div_ceil(UNIT).clamp(1, *all);
+        room.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await.ok()
     }
 
-    /// Compares what arrived with what the source says it is; false when it says nothing that can be
-    /// compared.
-    fn check_source(&self, read: &Object, key: &str, md5: &str) -> Result<bool, Fault> {
-        if !is_md5(read.etag()) {
-            return Ok(false);
-        }
-        if md5 == read.etag() {
-            return Ok(true);
-        }
-        let what = format!("{}: {key}: what arrived has the MD5 {md5}, not {}", self.from, read.etag());
-        Err(Fault::transient("checksum", what))
+    /// Where the destination finds an object to copy it by itself.
+    fn address(&self, object: &Object<'_>, to: &Key) -> Option<Address> {
+        let from = self.from.store.address(object.key)?;
+        let is_one = self.to.store.address(to)?.service == from.service;
+        is_one.then(|| Address { version: object.version.as_str().into(), ..from })
     }
 
-    async fn in_parts(&self, object: &Listed, key: &str, cx: &Cx<'_>) -> Result<Copied, Fault> {
-        let part = part_size(object.size);
-        let first = self.read_part(object, (0, kind::LOOKED_AT as u64 - 1), None, cx).await?;
-        self.check_type(&object.key, first.bytes())?;
-        // All parts are of the version that the first one is of.
-        let version = first.etag().to_owned();
-        let to = (&*self.to.bucket, key);
-        for stale in self.to.store.uploads(to, cx).await? {
-            self.to.store.give_up(to, &stale, cx).await?;
+    /// What the source has under a key, or the first bytes of it.
+    async fn open(
+        &self,
+        key: &Key,
+        range: Option<std::ops::Range<u64>>,
+        cx: &Cx<'_>,
+    ) -> Result<(Meta, Box<dyn Content>), Fault> {
+        let opened = self.from.store.open(key, range, cx).await?;
+        opened.ok_or_else(|| {
+            Fault::permanent("gone", format!("{}: {key} is not there any more", self.from)).with_status(404)
+        })
+    }
+
+    /// As [`Copy::open`], of the right type by its first bytes.
+    async fn opened(
+        &self,
+        key: &Key,
+        range: Option<std::ops::Range<u64>>,
+        cx: &Cx<'_>,
+    ) -> Result<(Meta, Peeked), Fault> {
+        let (mut meta, mut rest) = self.open(key, range, cx).await?;
+        let first = rest.next(cx).await?;
+        let bytes = first.as_deref().unwrap_or_default();
+        self.check_type(key, bytes)?;
+        let unknown = || meta.headers.iter().all(|(name, _)| &**name != "content-type");
+        if self.to.store.keeps_headers() && unknown() {
+            let kind = content_type(key, bytes).map(|kind| ("content-type".into(), kind.into()));
+            meta.headers.extend(kind);
         }
-        let upload = self.to.store.begin(to, &first.carried(), cx).await?;
-        drop(first);
-        let sent = self.send_parts(object, (to, &upload), (part, &version), cx).await;
-        let done = match sent {
-            Ok((parts, digest)) => {
-                self.to.store.complete(to, &upload, &parts, cx).await.map(|etag| (etag, digest))
+        Ok((meta, Peeked { first, rest }))
+    }
+
+    async fn whole(&self, object: &Object<'_>, to: &Key, cx: &Cx<'_>) -> Result<Copied, Fault> {
+        let _room = self.room(object.len, cx).await;
+        let (meta, mut content) = self.opened(object.key, None, cx).await?;
+        let receipt = self.to.store.put(to, &meta, &mut content, cx).await?;
+        let verified = match receipt.confirmed {
+            true if meta.md5.is_some() => Verified::Md5,
+            true => Verified::Sent,
+            false => Verified::Size,
+        };
+        Ok(Copied { receipt, verified })
+    }
+
+    /// By the store itself.
+    async fn by_store(
+        &self,
+        object: &Object<'_>,
+        address: Address,
+        to: &Key,
+        cx: &Cx<'_>,
+    ) -> Result<Copied, Fault> {
+        if !self.types.is_empty() {
+            let range = Some(0..kind::LOOKED_AT as u64).filter(|_| object.len > 0);
+            self.opened(object.key, range, cx).await?;
+        }
+        let receipt = match (object.len > COPIED_BYTES, self.to.store.parts()) {
+            (true, Some(parts)) => {
+                let range = Some(0..1);
+                let (meta, _) = self.open(object.key, range, cx).await?;
+                let from = Address { version: meta.version.clone(), ..address };
+                let len = COPIED_PART.max(parts.part_len(meta.len));
+                self.in_parts(parts, (to, &meta), (len, Some(&from)), object.key, cx).await?
             }
+            _ => self.to.store.copy(&address, to, cx).await?,
+        };
+        Ok(Copied { receipt: Receipt { len: object.len, ..receipt }, verified: Verified::Store })
+    }
+
+    async fn large(
+        &self,
+        object: &Object<'_>,
+        parts: &dyn Parts,
+        to: &Key,
+        cx: &Cx<'_>,
+    ) -> Result<Copied, Fault> {
+        let (meta, _) = self.opened(object.key, Some(0..kind::LOOKED_AT as u64), cx).await?;
+        let len = parts.part_len(meta.len);
+        let receipt = self.in_parts(parts, (to, &meta), (len, None), object.key, cx).await?;
+        let verified = match receipt.confirmed {
+            // It was sent in the same parts as here.
+            true if receipt.version == meta.version => Verified::Md5,
+            true => Verified::Sent,
+            false => Verified::Size,
+        };
+        Ok(Copied { receipt, verified })
+    }
+
+    /// An object in parts, which the service copies itself where it has them.
+    async fn in_parts(
+        &self,
+        parts: &dyn Parts,
+        (to, meta): (&Key, &Meta),
+        (len, by_store): (u64, Option<&Address>),
+        key: &Key,
+        cx: &Cx<'_>,
+    ) -> Result<Receipt, Fault> {
+        for stale in parts.open_uploads(to, cx).await? {
+            parts.give_up(Upload { key: to, id: &stale }, cx).await?;
+        }
+        let id = parts.begin(to, meta, cx).await?;
+        let upload = Upload { key: to, id: &id };
+        let send = |n: u64| async move {
+            let range = n * len..(n * len + len).min(meta.len);
+            let number = u32::try_from(n + 1).unwrap_or(u32::MAX);
+            match by_store {
+                Some(from) => parts.part_of(upload, number, (from, range), cx).await,
+                None => self.part(parts, (upload, number), (key, range, meta), cx).await,
+            }
+        };
+        let sent = stream::iter(0..meta.len.div_ceil(len)).map(send).buffered(COPY_PARTS);
+        let done = match sent.try_collect::<Vec<Part>>().await {
+            Ok(all) => parts.complete(upload, &all, cx).await,
             Err(fault) => Err(fault),
         };
-        match done {
-            Ok((etag, digest)) => {
-                let verified = if etag == digest { Verified::Sent } else { Verified::Size };
-                Ok(Copied { etag, bytes: object.size, verified })
-            }
-            Err(fault) => {
-                // Whatever comes of it, the next attempt looks for what is left.
-                let _ = self.to.store.give_up(to, &upload, cx).await;
-                Err(fault)
-            }
+        if done.is_err() {
+            // Whatever comes of it, the next attempt looks for what is left.
+            let _ = parts.give_up(upload, cx).await;
         }
+        done
     }
 
-    async fn read_part(
+    async fn part(
         &self,
-        object: &Listed,
-        (first, last): (u64, u64),
-        version: Option<&str>,
+        parts: &dyn Parts,
+        (upload, number): (Upload<'_>, u32),
+        (key, range, meta): (&Key, std::ops::Range<u64>, &Meta),
         cx: &Cx<'_>,
-    ) -> Result<Object, Fault> {
-        let from = (&*self.from.bucket, &*object.key);
-        let read = self.from.store.get(from, Some((first, last)), version, cx).await?;
-        let wanted = last + 1 - first;
-        if read.bytes().len() as u64 == wanted {
-            return Ok(read);
+    ) -> Result<Part, Fault> {
+        let len = range.end - range.start;
+        let _room = self.room(len, cx).await;
+        let (now, mut content) = self.open(key, Some(range), cx).await?;
+        if now.version != meta.version || now.len != meta.len {
+            let what = format!("{}: {key} changed while it was copied", self.from);
+            return Err(Fault::transient("changed", what));
         }
-        let got = read.bytes().len();
-        let what = format!("{}: {}: {got} bytes instead of {wanted} from {first} on", self.from, object.key);
-        Err(Fault::transient("truncated", what))
+        parts.part(upload, (number, len), &mut *content, cx).await
     }
-
-    /// The parts, and the ETag that services make of their digests.
-    async fn send_parts(
-        &self,
-        object: &Listed,
-        (to, upload): ((&str, &str), &str),
-        (part, version): (u64, &str),
-        cx: &Cx<'_>,
-    ) -> Result<(Vec<Part>, String), Fault> {
-        let count = object.size.div_ceil(part);
-        let send = |n: u64| async move {
-            let _room = self.room(part).await;
-            let range = (n * part, (n * part + part).min(object.size) - 1);
-            let read = self.read_part(object, range, Some(version), cx).await?;
-            let _held = cx.budget.hold(Account::Bodies, read.bytes().len());
-            let digest = Md5::digest(read.bytes());
-            let number = u32::try_from(n + 1).unwrap_or(u32::MAX);
-            let sent = self.to.store.part(to, (upload, number), (read.bytes(), &digest), cx).await?;
-            Ok::<_, Fault>((sent, digest))
-        };
-        let sent: Vec<(Part, _)> =
-            stream::iter(0..count).map(send).buffered(COPY_PARTS).try_collect().await?;
-        let mut all = Md5::new();
-        sent.iter().for_each(|(_, digest)| all.update(digest));
-        let digest = format!("{}-{count}", hex(&all.finalize()));
-        Ok((sent.into_iter().map(|(part, _)| part).collect(), digest))
-    }
-}
-
-/// Parts are as large as is needed to be no more than 10,000.
-fn part_size(size: u64) -> u64 {
-    COPY_PART.max(size.div_ceil(10_000).next_multiple_of(1 << 20))
 }
 
 /// What an item says of its object.
-fn object(item: &Item) -> Result<(Listed, bool), Fault> {
+fn object(item: &Item) -> Result<Object<'_>, Fault> {
     let value: serde_json::Value = serde_json::from_slice(item.record.base())
         .map_err(|e| Fault::permanent("record", format!("the record cannot be read: {e}")))?;
-    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let (Some(key), Some(size)) = (value["key"].as_str(), value["size"].as_u64()) else {
-        return Err(Fault::permanent(
-            "record",
-            "the record has no key and size: a copy reads keys of a store",
-        ));
+    let Some(len) = value["size"].as_u64() else {
+        let what = "the record has no size: a copy reads the keys of a store";
+        return Err(Fault::permanent("record", what));
     };
-    let listed = Listed { key: key.to_owned(), size, etag: text("etag"), modified: text("modified") };
-    Ok((listed, value["there"].as_bool() == Some(true)))
+    let version = value["etag"].as_str().unwrap_or_default().to_owned();
+    Ok(Object { key: &item.key, len, version, there: value["there"].as_bool() == Some(true) })
 }
 
 #[async_trait]
@@ -264,47 +319,41 @@ impl Step for Copy {
     }
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
-        let (object, there) = object(item)?;
-        if there {
+        let object = object(item)?;
+        if object.there {
             return Ok(Applied::skip("there already"));
         }
-        let key = self.from.counterpart(&object.key, &self.to);
-        let copied = match object.size {
-            size if size > OBJECT_BYTES => {
-                let what = format!("{}: {}: larger than 150 GiB", self.from, object.key);
+        let to = self.from.counterpart(object.key, &self.to);
+        let parts = self.to.store.parts();
+        let copied = match (self.address(&object, &to), parts) {
+            _ if parts.is_some() && object.len > OBJECT_BYTES => {
+                let what = format!("{}: {}: larger than 5 TiB", self.from, object.key);
                 return Err(Fault::permanent("too_large", what));
             }
-            _ if self.is_within_one_store() && self.types.is_empty() => {
-                let (from, to) = ((&*self.from.bucket, &*object.key), (&*self.to.bucket, &*key));
-                let etag = self.to.store.copy(from, to, &object.etag, cx).await?;
-                Copied { etag, bytes: object.size, verified: Verified::Store }
+            (Some(address), _) => self.by_store(&object, address, &to, cx).await?,
+            (None, Some(parts)) if object.len > parts.part_len(object.len) => {
+                self.large(&object, parts, &to, cx).await?
             }
-            size if size <= COPY_PART => self.whole(&object, &key, cx).await?,
-            _ => self.in_parts(&object, &key, cx).await?,
+            (None, _) => self.whole(&object, &to, cx).await?,
         };
-        let mut receipt = Vec::with_capacity(key.len() + 128);
-        receipt.extend_from_slice(b"{\"key\":");
-        write_json_string(&key, &mut receipt);
-        receipt.extend_from_slice(b",\"etag\":");
-        write_json_string(&copied.etag, &mut receipt);
-        let verified = copied.verified.as_str();
-        receipt.extend_from_slice(
-            format!(",\"bytes\":{},\"verified\":\"{verified}\"}}", copied.bytes).as_bytes(),
-        );
-        Ok(Applied::attach(Bytes::from(receipt)))
+        Ok(Applied::attach(attached(&to, &copied)))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_never_too_many_and_fit_in_a_body() {
-        for size in [COPY_PART + 1, 5 << 30, OBJECT_BYTES] {
-            let part = part_size(size);
-            assert!(size.div_ceil(part) <= 10_000 && part <= haul_core::limits::BODY_BYTES as u64, "{size}");
-        }
-        assert_eq!(part_size(5 << 30), COPY_PART);
+/// What the record says of the copy, under the name of the step.
+fn attached(to: &Key, copied: &Copied) -> Bytes {
+    let Copied { receipt, verified } = copied;
+    let mut json = Vec::with_capacity(to.0.len() + 128);
+    let mut text = |name: &str, value: &str| {
+        json.extend_from_slice(name.as_bytes());
+        write_json_string(value, &mut json);
+    };
+    text("{\"key\":", &to.to_string());
+    text(",\"etag\":", &receipt.version);
+    text(",\"verified\":", verified.as_str());
+    if !receipt.dropped.is_empty() {
+        text(",\"dropped\":", &receipt.dropped.join(", "));
     }
+    json.extend_from_slice(format!(",\"bytes\":{}}}", receipt.len).as_bytes());
+    json.into()
 }

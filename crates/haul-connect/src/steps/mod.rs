@@ -1,7 +1,8 @@
 //! Steps: what workers do to an item. One file each, all of one shape.
 
 pub mod batch;
-pub mod copy;
+pub mod content_type;
+mod copy;
 pub mod download;
 mod each;
 pub(crate) mod endpoint;

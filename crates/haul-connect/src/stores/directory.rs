@@ -8,17 +8,22 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use haul_core::store::{Content, Listing, Meta, Receipt, Store};
 use haul_core::{Cx, Fault, Key};
 
+use super::checked::{Checked, Passed};
 use super::disk::{disk_fault, mtime};
 use super::walk::Walk;
 
 /// Where unfinished objects are; no key leads there.
 pub(crate) const PART_DIR: &str = ".haul-part";
+/// Age from which what a process left is removed, once it is gone.
+const STALE: Duration = Duration::from_secs(86_400);
 /// Bytes read at once.
 const BLOCK: usize = 128 * 1024;
 
@@ -26,14 +31,26 @@ const BLOCK: usize = 128 * 1024;
 pub struct Directory {
     root: PathBuf,
     name: String,
+    /// It is not to be made.
+    exists: bool,
     /// Numbers unfinished objects.
     puts: AtomicU64,
+    /// The directory that was last found to be within this one.
+    inside: Mutex<PathBuf>,
 }
 
 impl Directory {
     /// The directory at a path, which need not be there yet.
     pub fn new(root: PathBuf) -> Self {
-        Directory { name: root.display().to_string(), root, puts: AtomicU64::new(0) }
+        let name = root.display().to_string();
+        Directory { name, root, exists: false, puts: AtomicU64::new(0), inside: Mutex::default() }
+    }
+
+    /// As [`Directory::new`], and listing it is a fault when there is none.
+    pub fn existing(root: PathBuf) -> Self {
+        let mut directory = Directory::new(root);
+        directory.exists = true;
+        directory
     }
 
     fn path(&self, key: &Key) -> Result<PathBuf, Fault> {
@@ -51,10 +68,31 @@ impl Directory {
         Ok(path)
     }
 
+    /// Refuses a path that a symbolic link leads out of the directory.
+    fn check_inside(&self, key: &Key, path: &Path) -> Result<(), Fault> {
+        let dir = path.parent().unwrap_or(&self.root);
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if *inside == dir {
+            return Ok(());
+        }
+        let below = dir.ancestors().take_while(|d| *d != self.root);
+        for dir in below {
+            if fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
+                let what = format!("\"{key}\" is not written: {} is a symbolic link", dir.display());
+                return Err(Fault::permanent("key", what));
+            }
+        }
+        dir.clone_into(&mut inside);
+        Ok(())
+    }
+
     /// A new file for an object that is being written.
     fn part(&self) -> io::Result<(File, PathBuf)> {
         let dir = self.root.join(PART_DIR);
         let number = self.puts.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            remove_stale(&dir);
+        }
         let path = dir.join(format!("put-{}-{number}.part", std::process::id()));
         match File::create(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -90,6 +128,33 @@ impl Drop for Directory {
     }
 }
 
+/// Removes what processes that are gone left, and nobody goes on with. What cannot be removed is in
+/// nobody's way.
+fn remove_stale(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_prefix("put-")?.strip_suffix(".part"));
+        let Some(pid) = name.and_then(|name| name.split_once('-')?.0.parse::<i32>().ok()) else { continue };
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        // Processes of other machines cannot be asked; theirs are left alone for a day.
+        if is_gone(pid) && age.is_some_and(|age| age >= STALE) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_gone(pid: i32) -> bool {
+    let pid = rustix::process::Pid::from_raw(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_gone(_: i32) -> bool {
+    true
+}
+
 #[cfg(unix)]
 fn component(bytes: &[u8]) -> Option<&std::ffi::OsStr> {
     Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes))
@@ -104,7 +169,8 @@ fn component(bytes: &[u8]) -> Option<&std::ffi::OsStr> {
 /// What the system knows of a file.
 pub(super) fn meta_of(meta: &fs::Metadata) -> Meta {
     let (len, modified_ns) = (meta.len(), mtime(meta));
-    Meta { len, modified_ns, version: format!("{modified_ns:x}-{len:x}").into(), headers: Vec::new() }
+    let version = format!("{modified_ns:x}-{len:x}").into();
+    Meta { len, modified_ns, version, ..Meta::default() }
 }
 
 /// A file that is not there, or cannot be.
@@ -119,9 +185,11 @@ pub(super) fn unreadable(path: &Path, e: &io::Error) -> Fault {
 fn unwritable(path: &Path, e: &io::Error) -> Fault {
     match e.kind() {
         // Of this key, and not of the store.
-        io::ErrorKind::InvalidFilename | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
-            Fault::permanent("key", format!("{}: {e}", path.display()))
-        }
+        io::ErrorKind::InvalidFilename
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::DirectoryNotEmpty => Fault::permanent("key", format!("{}: {e}", path.display())),
         _ => disk_fault(path, e),
     }
 }
@@ -151,6 +219,10 @@ impl Store for Directory {
     }
 
     async fn list(&self, prefix: &Key, after: Option<&Key>, _: &Cx<'_>) -> Result<Box<dyn Listing>, Fault> {
+        if self.exists && !self.root.is_dir() {
+            let hint = "a bucket is written STORE:BUCKET/PREFIX";
+            return Err(Fault::fatal("read", format!("{}: there is no such directory ({hint})", self.name)));
+        }
         Ok(Box::new(Walk::new(&self.root, prefix, after)))
     }
 
@@ -191,6 +263,7 @@ impl Store for Directory {
         cx: &Cx<'_>,
     ) -> Result<Receipt, Fault> {
         let target = self.path(key)?;
+        self.check_inside(key, &target)?;
         let (mut file, part) = self.part().map_err(|e| unwritable(&self.root, &e))?;
         let written = write(&mut file, &part, meta, content, cx).await;
         let done = written.and_then(|receipt| {
@@ -203,6 +276,10 @@ impl Store for Directory {
             let _ = fs::remove_file(&part);
         }
         done
+    }
+
+    fn keeps_headers(&self) -> bool {
+        false
     }
 
     async fn delete(&self, key: &Key, _: &Cx<'_>) -> Result<bool, Fault> {
@@ -222,16 +299,12 @@ async fn write(
     content: &mut dyn Content,
     cx: &Cx<'_>,
 ) -> Result<Receipt, Fault> {
-    let (mut len, mut crc32c) = (0, 0);
-    while let Some(bytes) = content.next(cx).await? {
+    let mut checked = Checked::new(content, meta);
+    while let Some(bytes) = checked.next(cx).await? {
         file.write_all(&bytes).map_err(|e| disk_fault(path, &e))?;
-        crc32c = crc32c::crc32c_append(crc32c, &bytes);
-        len += bytes.len() as u64;
     }
-    if len != meta.len {
-        let message = format!("its content has {len} bytes and should have {}", meta.len);
-        return Err(Fault::transient("truncated", message));
-    }
+    let Passed { len, crc32c, .. } = checked.passed();
     let dropped = meta.headers.iter().map(|(name, _)| name.clone()).collect();
-    Ok(Receipt { len, crc32c, dropped })
+    // The system took every byte that was digested, and says when they are durable.
+    Ok(Receipt { len, crc32c, confirmed: meta.md5.is_some(), version: "".into(), dropped })
 }

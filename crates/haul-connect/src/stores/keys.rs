@@ -1,4 +1,4 @@
-//! The keys of a bucket as items, in order, a thousand to a request: `{"key", "size", "etag", "modified"}`.
+//! The keys of a place as items, in order: `{"key", "size", "etag", "modified"}`.
 //!
 //! Where the job copies them, the listing of the destination is read alongside, and an item whose
 //! counterpart is there already says so (`"there": true`): on an unchanged pair no object is asked for.
@@ -10,9 +10,10 @@ use haul_core::item::{Key, Position};
 use haul_core::limits::PAGE_ITEMS;
 use haul_core::record::{Record, write_json_string};
 use haul_core::source::{Cursor, Fingerprint, NewItem, Page, Rereading, Slice, Source};
+use haul_core::store::{Listed, Listing};
 use haul_core::{Cx, Fault, Opener};
 
-use super::{Listed, Place};
+use super::Place;
 
 /// Opens listings.
 pub struct KeysOpener {
@@ -39,13 +40,13 @@ impl Opener for KeysOpener {
     async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         let (read, after) = from.map_or((0, None), |cursor| {
             let (count, key) = cursor.0.split_once('|').unwrap_or(("0", &cursor.0));
-            (count.parse().unwrap_or(0), Some(key.to_owned()))
+            (count.parse().unwrap_or(0), Some(unescaped(key)))
         });
         let there = self.to.as_ref().map(|to| {
-            let after = after.as_deref().map(|key| self.from.counterpart(key, to));
-            Listing::new(to.clone(), after)
+            let after = after.as_ref().map(|key| self.from.counterpart(key, to));
+            Ahead::new(to.clone(), after)
         });
-        Ok(Box::new(Keys { from: Listing::new(self.from.clone(), after), there, read }))
+        Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, read }))
     }
 
     async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
@@ -66,51 +67,73 @@ impl Opener for KeysOpener {
     }
 }
 
-/// A listing, read a request at a time.
-struct Listing {
+/// Keys in cursors, which are text: those that are not UTF-8 by their bytes.
+fn escaped(key: &Key) -> String {
+    match std::str::from_utf8(&key.0) {
+        Ok(text) if !text.starts_with(ESCAPED) => text.to_owned(),
+        _ => format!("{ESCAPED}{}", haul_core::cx::hex(&key.0)),
+    }
+}
+
+fn unescaped(text: &str) -> Key {
+    let Some(hex) = text.strip_prefix(ESCAPED) else { return text.to_owned().into() };
+    let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
+    hex.as_bytes().chunks(2).filter_map(byte).collect::<Vec<u8>>().into()
+}
+
+/// No key of a person begins like that.
+const ESCAPED: &str = "\u{1}x";
+
+/// A listing, and what of it was read ahead.
+struct Ahead {
     place: Place,
+    /// Where it goes on after.
+    after: Option<Key>,
+    listing: Option<Box<dyn Listing>>,
     ahead: VecDeque<Listed>,
-    /// The last key that was listed.
-    after: Option<String>,
     ended: bool,
 }
 
-impl Listing {
-    fn new(place: Place, after: Option<String>) -> Self {
-        Listing { place, ahead: VecDeque::new(), after, ended: false }
+impl Ahead {
+    fn new(place: Place, after: Option<Key>) -> Self {
+        Ahead { place, after, listing: None, ahead: VecDeque::new(), ended: false }
     }
 
     /// Makes sure that the next object is known, if there is one.
     async fn fill(&mut self, cx: &Cx<'_>) -> Result<(), Fault> {
         while self.ahead.is_empty() && !self.ended {
-            let Place { store, bucket, prefix } = &self.place;
-            let (objects, more) = store.list(bucket, prefix, self.after.as_deref(), cx).await?;
-            if let Some(last) = objects.last() {
-                self.after = Some(last.key.clone());
+            let listing = match &mut self.listing {
+                Some(listing) => listing,
+                None => {
+                    let Place { store, prefix } = &self.place;
+                    self.listing.insert(store.list(prefix, self.after.as_ref(), cx).await?)
+                }
+            };
+            match listing.next(cx).await? {
+                Some(objects) => self.ahead.extend(objects),
+                None => self.ended = true,
             }
-            self.ahead.extend(objects);
-            self.ended = !more;
         }
         Ok(())
     }
 
     /// The object under a key; those before it are passed.
-    async fn find(&mut self, key: &str, cx: &Cx<'_>) -> Result<Option<&Listed>, Fault> {
+    async fn find(&mut self, key: &Key, cx: &Cx<'_>) -> Result<Option<&Listed>, Fault> {
         loop {
             self.fill(cx).await?;
             match self.ahead.front() {
-                Some(object) if object.key.as_str() < key => self.ahead.pop_front(),
+                Some(object) if object.key < *key => self.ahead.pop_front(),
                 _ => break,
             };
         }
-        Ok(self.ahead.front().filter(|object| object.key == key))
+        Ok(self.ahead.front().filter(|object| object.key == *key))
     }
 }
 
 /// The keys, being read.
 struct Keys {
-    from: Listing,
-    there: Option<Listing>,
+    from: Ahead,
+    there: Option<Ahead>,
     read: u64,
 }
 
@@ -133,52 +156,63 @@ impl Source for Keys {
         let mut items = Vec::with_capacity(count);
         let (mut bytes, mut last) = (0, None);
         for (object, same) in self.from.ahead.drain(..count).zip(same) {
-            bytes += object.size;
+            bytes += object.meta.len;
             items.push(item(&object, same, self.read));
             self.read += 1;
             last = Some(object.key);
         }
-        Ok(last.map(|key| Page { items, bytes, next: Cursor(format!("{}|{key}", self.read)) }))
+        Ok(last.map(|key| Page { items, bytes, next: Cursor(format!("{}|{}", self.read, escaped(&key))) }))
     }
 }
 
-/// What is copied already: the same bytes by their ETag, or, where ETags cannot be compared, as many of
-/// them and not older.
+/// What is copied already: the same bytes by their MD5 or version, or, where these cannot be compared, as
+/// many of them and not older.
 fn is_same(object: &Listed, there: &Listed) -> bool {
-    let comparable = super::s3::is_md5(&object.etag) && super::s3::is_md5(&there.etag);
-    object.size == there.size
-        && (object.etag == there.etag || !comparable && there.modified >= object.modified)
+    let (object, there) = (&object.meta, &there.meta);
+    let comparable = object.md5.is_some() && there.md5.is_some();
+    let is_equal = !object.version.is_empty() && object.version == there.version;
+    object.len == there.len && (is_equal || !comparable && there.modified_ns >= object.modified_ns)
 }
 
 fn item(object: &Listed, there: bool, nth: u64) -> NewItem {
-    let mut record = Vec::with_capacity(object.key.len() + 128);
+    let mut record = Vec::with_capacity(object.key.0.len() + 128);
     let mut text = |name: &str, value: &str| {
         record.extend_from_slice(name.as_bytes());
         write_json_string(value, &mut record);
     };
-    text("{\"key\":", &object.key);
-    text(",\"etag\":", &object.etag);
-    text(",\"modified\":", &object.modified);
-    record.extend_from_slice(format!(",\"size\":{},\"there\":{there}}}", object.size).as_bytes());
+    text("{\"key\":", &object.key.to_string());
+    text(",\"etag\":", &object.meta.version);
+    text(",\"modified\":", &modified(object.meta.modified_ns));
+    record.extend_from_slice(format!(",\"size\":{},\"there\":{there}}}", object.meta.len).as_bytes());
     NewItem {
-        key: Key(object.key.clone().into()),
+        key: object.key.clone(),
         position: Position { line: nth + 1, offset: nth },
         record: Ok(Record::new(record)),
     }
 }
 
+/// `2020-01-01T00:00:00.000Z`
+fn modified(ns: i64) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default();
+    format!("{at:.3}")
+}
+
 #[cfg(test)]
 mod tests {
+    use haul_core::store::Meta;
+
     use super::*;
 
-    fn listed(size: u64, etag: &str, modified: &str) -> Listed {
-        Listed { key: "k".to_owned(), size, etag: etag.to_owned(), modified: modified.to_owned() }
+    fn listed(len: u64, version: &str, modified_ns: i64) -> Listed {
+        let md5 = (version.len() == 32).then_some([version.as_bytes()[0]; 16]);
+        let meta = Meta { len, version: version.into(), modified_ns, md5, ..Meta::default() };
+        Listed { key: "k".to_owned().into(), meta }
     }
 
     #[test]
     fn what_is_there_already_is_known_by_its_bytes_or_by_size_and_time() {
         let (a, b) = ("900150983cd24fb0d6963f7d28e17f72", "00000000000000000000000000000000");
-        let (old, new) = ("2020-01-01T00:00:00.000Z", "2021-01-01T00:00:00.000Z");
+        let (old, new) = (1, 2);
         assert!(is_same(&listed(3, a, new), &listed(3, a, old)));
         assert!(!is_same(&listed(3, a, old), &listed(3, b, new)));
         assert!(!is_same(&listed(3, a, old), &listed(4, a, new)));
@@ -188,11 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_holds_any_key() {
+        for key in [&b"a|b"[..], b"\xff\x00|", b"\x01x00", b""] {
+            let key = Key::from(key.to_vec());
+            assert_eq!(unescaped(&escaped(&key)), key);
+        }
+    }
+
+    #[test]
     fn a_record_holds_any_key() {
-        let object = Listed { key: "a\"b\\\n\u{1f600}".to_owned(), ..listed(7, "e", "m") };
+        let key = "a\"b\\\n\u{1f600}";
+        let object = Listed { key: key.to_owned().into(), ..listed(7, "e", 1_577_836_800_000_000_000) };
         let record = item(&object, true, 0).record.unwrap();
         let value: serde_json::Value = serde_json::from_slice(record.base()).unwrap();
-        assert_eq!(value["key"], object.key.as_str());
+        assert_eq!(value["key"], key);
+        assert_eq!(value["modified"], "2020-01-01T00:00:00.000Z");
         assert_eq!((value["size"].as_u64(), value["there"].as_bool()), (Some(7), Some(true)));
     }
 }

@@ -2,14 +2,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Job, RowFormat, StepKind};
+use super::{Job, PlaceText, RowFormat, StepKind, parse_place};
 use crate::secret::SecretFrom;
 
 /// The same job with absolute paths: relative ones are relative to `directory`. Standard streams
 /// and URLs stay as they are.
 pub fn freeze(job: &Job, directory: &Path) -> Job {
     let mut job = job.clone();
-    if job.source.pages.is_none() && job.source.format != RowFormat::Keys {
+    if job.source.format == RowFormat::Keys {
+        job.source.location = place(&job.source.location, directory);
+    } else if job.source.pages.is_none() {
         job.source.location = absolute(&job.source.location, directory);
     }
     if let Some(output) = &mut job.output {
@@ -19,6 +21,9 @@ pub fn freeze(job: &Job, directory: &Path) -> Job {
         if let StepKind::Download(download) = &mut step.kind {
             download.to = absolute(&download.to, directory);
         }
+        if let StepKind::Copy { to, .. } = &mut step.kind {
+            *to = place(to, directory);
+        }
     }
     for secret in job.secrets.values_mut() {
         if let SecretFrom::File(path) = &mut secret.from {
@@ -26,6 +31,13 @@ pub fn freeze(job: &Job, directory: &Path) -> Job {
         }
     }
     job
+}
+
+fn place(text: &str, directory: &Path) -> String {
+    match parse_place(text) {
+        Ok(PlaceText::Directory(path)) => absolute(path, directory),
+        _ => text.to_owned(),
+    }
 }
 
 fn absolute(location: &str, directory: &Path) -> String {

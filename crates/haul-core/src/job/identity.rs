@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::write::write;
 use super::{
     BatchSpec, Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, RowFormat, ServiceSpec,
-    SourceSpec, StepKind, StepSpec, StoreSpec,
+    SourceSpec, StepKind, StepSpec, StoreSpec, parse_place,
 };
 use crate::cx::hex;
 
@@ -80,7 +80,7 @@ fn store((name, spec): (&String, &StoreSpec)) -> (String, StoreSpec) {
 
 /// True when the job names a place in a store.
 fn uses(job: &Job, store: &str) -> bool {
-    let is_in = |place: &str| place.split_once(':').is_some_and(|(name, _)| name == store);
+    let is_in = |place: &str| parse_place(place).is_ok_and(|place| place.store() == Some(store));
     let copies = job.steps.iter().any(|s| matches!(&s.kind, StepKind::Copy { to, .. } if is_in(to)));
     copies || job.source.format == RowFormat::Keys && is_in(&job.source.location)
 }

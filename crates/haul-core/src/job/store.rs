@@ -14,16 +14,51 @@ pub struct StoreSpec {
     pub path_style: Option<bool>,
 }
 
-/// Reads `NAME:BUCKET[/PREFIX]`: name, bucket, prefix.
+/// Where objects are, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceText<'a> {
+    /// A directory: `./photos`, `/data`, `photos`.
+    Directory(&'a str),
+    /// `NAME:BUCKET[/PREFIX]`: keys of a bucket that begin with a prefix, which may be empty.
+    Bucket {
+        /// Name of the store.
+        store: &'a str,
+        /// The bucket, or container.
+        bucket: &'a str,
+        /// What the keys begin with.
+        prefix: &'a str,
+    },
+}
+
+impl<'a> PlaceText<'a> {
+    /// The name of the store, if it is in one.
+    pub fn store(self) -> Option<&'a str> {
+        match self {
+            PlaceText::Directory(_) => None,
+            PlaceText::Bucket { store, .. } => Some(store),
+        }
+    }
+}
+
+/// Reads `NAME:BUCKET[/PREFIX]`, or the path of a directory: what has no colon, or begins with `/` or `.`.
 ///
 /// # Errors
 /// A sentence that shows how to write it.
-pub fn parse_place(text: &str) -> Result<(&str, &str, &str), String> {
-    let place = text.split_once(':').and_then(|(name, rest)| {
+pub fn parse_place(text: &str) -> Result<PlaceText<'_>, String> {
+    if !text.is_empty() && (text.starts_with(['/', '.']) || !text.contains(':')) {
+        return Ok(PlaceText::Directory(text));
+    }
+    let place = text.split_once(':').and_then(|(store, rest)| {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        (!name.is_empty() && !bucket.is_empty() && !rest.starts_with('/')).then_some((name, bucket, prefix))
+        (!store.is_empty() && !bucket.is_empty() && !rest.starts_with('/')).then_some(PlaceText::Bucket {
+            store,
+            bucket,
+            prefix,
+        })
     });
-    place.ok_or_else(|| format!("\"{text}\" is no place in a store: write it like STORE:BUCKET/PREFIX"))
+    place.ok_or_else(|| {
+        format!("\"{text}\" is no place for objects: write it like STORE:BUCKET/PREFIX, or ./DIRECTORY")
+    })
 }
 
 #[cfg(test)]
@@ -31,10 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_a_store_a_bucket_and_a_prefix() {
-        assert_eq!(parse_place("old:pics"), Ok(("old", "pics", "")));
-        assert_eq!(parse_place("old:pics/a/b:c"), Ok(("old", "pics", "a/b:c")));
-        for bad in ["pics", ":pics", "old:", "old:/a", "s3://pics/a"] {
+    fn places_are_a_store_a_bucket_and_a_prefix_or_a_directory() {
+        let bucket = |store, bucket, prefix| Ok(PlaceText::Bucket { store, bucket, prefix });
+        assert_eq!(parse_place("old:pics"), bucket("old", "pics", ""));
+        assert_eq!(parse_place("old:pics/a/b:c"), bucket("old", "pics", "a/b:c"));
+        for path in ["pics", "./a:b", "/data/a:b", "..", "."] {
+            assert_eq!(parse_place(path), Ok(PlaceText::Directory(path)));
+        }
+        for bad in ["", ":pics", "old:", "old:/a", "s3://pics/a"] {
             assert!(parse_place(bad).is_err(), "{bad}");
         }
     }

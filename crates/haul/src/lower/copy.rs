@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use haul_core::job::{
-    Delivery, Diagnostic, IfExists, Job, LimitsSpec, OutputSpec, Place, Places, RetrySpec, RowFormat,
-    SourceSpec, StepKind, StepSpec, StoreSpec, nearest, parse_place, where_step,
+    Delivery, Diagnostic, IfExists, Job, LimitsSpec, OutputSpec, Place, PlaceText, Places, RetrySpec,
+    RowFormat, SourceSpec, StepKind, StepSpec, StoreSpec, nearest, parse_place, where_step,
 };
 
 use super::{Problems, Said, pace};
+use crate::stores;
 use crate::verbs::copy::CopyArgs;
 
 /// What a receipt says.
@@ -18,16 +19,21 @@ const RECEIPT: &str =
 pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said, Vec<Diagnostic>> {
     let mut out = Problems::default();
     let mut places = Places::default();
-    let mut stores = BTreeMap::new();
+    let mut used = BTreeMap::new();
     for (text, path) in [(&args.from, "source.keys"), (&args.to, "step.copy.copy")] {
         places.note(path, Place::Argument(text.clone()));
         match parse_place(text) {
             Err(message) => out.add(text, message, ""),
-            Ok((name, ..)) => match known.get(name) {
-                Some(spec) => _ = stores.insert(name.to_owned(), spec.clone()),
+            Ok(PlaceText::Directory(_)) => {}
+            Ok(PlaceText::Bucket { store: name, .. }) => match stores::find(name, known) {
+                Some(spec) => _ = used.insert(name.to_owned(), spec),
                 None => unknown(text, name, known, &mut out),
             },
         }
+    }
+    if stores::is_environments_twice(&args.from, &args.to, known) {
+        let hint = format!("give both names in {}", stores::file());
+        out.add(&args.to, "the endpoint of the environment is that of one store, and not of both ends", hint);
     }
     let mut steps = Vec::new();
     if let Some(expr) = &args.filter {
@@ -48,7 +54,7 @@ pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said
         verb: "copy".to_owned(),
         source: SourceSpec::new(RowFormat::Keys, args.from.clone()),
         services: BTreeMap::new(),
-        stores,
+        stores: used,
         secrets: BTreeMap::new(),
         steps,
         aggregates: Vec::new(),
@@ -66,8 +72,7 @@ fn unknown(text: &str, name: &str, known: &BTreeMap<String, StoreSpec>, out: &mu
     let hint = match nearest(name, known.keys().map(String::as_str)) {
         Some(near) => format!("did you mean {near}:?"),
         None => {
-            let file = crate::stores::path().map_or("stores.toml".to_owned(), |p| p.display().to_string());
-            format!("add [{name}] to {file}, with type = \"s3\" and endpoint or region")
+            format!("add [{name}] to {}, with type = \"s3\" and endpoint or region", stores::file())
         }
     };
     out.add(text, format!("there is no store \"{name}\""), hint);

@@ -1,7 +1,7 @@
-//! `haul copy`: migrate objects from one store to another.
+//! `haul copy`: migrate objects from one store or directory to another.
 
 use clap::Args;
-use haul_core::job::{Job, StepKind, StoreSpec, parse_place};
+use haul_core::job::{Job, PlaceText, StepKind, StoreSpec, parse_place};
 
 use super::drive_said;
 use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags};
@@ -11,9 +11,9 @@ use crate::{lower, output, stores};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CopyArgs {
-    /// What to copy: STORE:BUCKET/PREFIX
+    /// What to copy: STORE:BUCKET/PREFIX, or a directory
     pub from: String,
-    /// Where to: STORE:BUCKET/PREFIX
+    /// Where to: STORE:BUCKET/PREFIX, or a directory
     pub to: String,
     /// Copy only objects for which this jq expression is true; they have key, size, etag and modified
     #[arg(long = "where", value_name = "EXPR")]
@@ -45,10 +45,12 @@ Stores have names, in $XDG_CONFIG_HOME/haul/stores.toml (~/.config/haul/stores.t
   type     = \"s3\"
   region   = \"eu-central-1\"
   profile  = \"new\"
-Credentials come from the profile, else from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+Credentials come from the profile, else from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Without a file, s3: is
+the store of the environment (AWS_REGION, AWS_ENDPOINT_URL), and the name of a profile is a store as well.
 
 Examples:
   haul copy old:images new:images
+  haul copy ./photos s3:bucket/photos
   haul copy old:images/2023/ new:archive/2023/ --where '.size < 1000000' --receipts copied.jsonl";
 
 /// Lowers and drives.
@@ -69,9 +71,11 @@ pub fn run(args: &CopyArgs) -> u8 {
 
 /// Both ends as they were resolved: a name says little about where bytes go.
 fn ends(job: &Job) -> String {
-    let end = |place: &str| {
-        let name = parse_place(place).map_or("", |(name, ..)| name);
-        format!("{place} ({})", job.stores.get(name).map(at).unwrap_or_default())
+    let end = |place: &str| match parse_place(place) {
+        Ok(PlaceText::Bucket { store, .. }) => {
+            format!("{place} ({})", job.stores.get(store).map(at).unwrap_or_default())
+        }
+        _ => format!("{place} (a directory)"),
     };
     let to = job.steps.iter().find_map(|s| match &s.kind {
         StepKind::Copy { to, .. } => Some(to.as_str()),

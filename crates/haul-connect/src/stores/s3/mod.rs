@@ -3,7 +3,9 @@
 //! Keys are put into the path byte by byte, percent-encoded as signatures have it, and never normalised.
 //! Every request waits for its permit first and is signed then, so that no signature grows old in a line.
 
-mod objects;
+mod bucket;
+mod listing;
+mod multipart;
 mod sign;
 mod xml;
 
@@ -12,29 +14,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haul_core::job::{OnStatus, StatusSet, StoreSpec};
-use haul_core::lane::{LaneId, Origin};
+use haul_core::lane::{LaneId, Origin, Permit};
+use haul_core::store::Content;
 use haul_core::{Cx, Fault, FaultClass};
 
+use crate::http::pull::Answer;
 use crate::http::reply::origin_of;
 use crate::http::url::UrlError;
 use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
 use crate::steps::granted::Granted;
 use sign::Signer;
 
-pub use objects::{Object, Part, is_md5};
-
-/// An object as a listing has it.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Listed {
-    /// As it is stored.
-    pub key: String,
-    /// Bytes.
-    pub size: u64,
-    /// Without quotes; the MD5 of the bytes, or anything else.
-    pub etag: String,
-    /// As the service wrote it: `2020-01-01T00:00:00.000Z`.
-    pub modified: String,
-}
+pub use bucket::Bucket;
 
 /// Why a store cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -63,6 +54,7 @@ pub struct S3 {
     endpoint: Url,
     style: Style,
     signer: Signer,
+    region: Box<str>,
     timeout: Duration,
     rules: StatusRules,
     lane: OnceLock<LaneId>,
@@ -70,6 +62,7 @@ pub struct S3 {
 }
 
 /// A request.
+#[derive(Clone, Copy)]
 struct Ask<'a> {
     method: Method,
     bucket: &'a str,
@@ -80,6 +73,23 @@ struct Ask<'a> {
     headers: &'a [(&'a str, &'a str)],
     body: Option<&'a Bytes>,
     body_use: BodyUse,
+}
+
+/// A request that may be sent now.
+struct Ready {
+    url: Url,
+    lane: LaneId,
+    permit: Permit,
+    signed: HeaderLines,
+}
+
+/// What is wrong with a reply that is no success.
+struct Refused(Option<Fault>);
+
+impl Refused {
+    fn fault(self) -> Fault {
+        self.0.unwrap_or_else(|| Fault::transient("status", "it was no refusal"))
+    }
 }
 
 impl S3 {
@@ -96,17 +106,24 @@ impl S3 {
         let by_path = spec.path_style.unwrap_or(spec.endpoint.is_some());
         // Another region answers with a redirect; a signature does not go along.
         let on = vec![(StatusSet::Class(3), OnStatus::Fail)];
+        let region = spec.region.as_deref().unwrap_or("us-east-1");
         Ok(S3 {
             name: name.into(),
             client,
             endpoint,
             style: if by_path { Style::Path } else { Style::Host },
-            signer: Signer::new(spec.profile.as_deref(), spec.region.as_deref().unwrap_or("us-east-1")),
+            signer: Signer::new(spec.profile.as_deref(), region),
+            region: region.into(),
             timeout,
             rules: StatusRules { on, expect: Vec::new() },
             lane: OnceLock::new(),
             none: HeaderLines::new(),
         })
+    }
+
+    /// The same with these credentials, whatever the environment says.
+    pub fn with_keys(self, access: &str, secret: &str) -> S3 {
+        S3 { signer: Signer::with_keys(access, secret, &self.region), ..self }
     }
 
     /// What messages call it.
@@ -147,8 +164,8 @@ impl S3 {
         Url::parse(&text)
     }
 
-    /// Sends a request once it has a permit, signed.
-    async fn send(&self, ask: Ask<'_>, cx: &Cx<'_>) -> Result<Reply, Fault> {
+    /// A request that has its permit, and is signed.
+    async fn ready(&self, ask: &Ask<'_>, cx: &Cx<'_>) -> Result<Ready, Fault> {
         let bad = |what: &dyn std::fmt::Display| Fault::permanent("url", format!("{}: {what}", self.name));
         let url = self.url(ask.bucket, ask.key, ask.query).map_err(|e| bad(&e))?;
         // Its host may be that of the bucket, which is the same for all keys.
@@ -156,27 +173,84 @@ impl S3 {
             Style::Path => *self.lane.get_or_init(|| cx.lanes.lane(&url.origin(&self.name))),
             Style::Host => cx.lanes.lane(&url.origin(&self.name)),
         };
-        let granted = Granted::new(cx.lanes, cx.lanes.enter(lane).await);
-        let cx = Cx { lanes: &granted, ..*cx };
-        let signed = self.signed(&ask, &url).await?;
-        let call = Call {
+        let permit = cx.lanes.enter(lane).await;
+        let signed = self.signed(ask, &url).await?;
+        Ok(Ready { url, lane, permit, signed })
+    }
+
+    fn call<'a>(&'a self, ask: &Ask<'a>, url: &'a Url, signed: &'a HeaderLines) -> Call<'a> {
+        let none = &self.none;
+        Call {
             method: ask.method,
-            url: &url,
-            headers: RequestHeaders {
-                own: &self.none,
-                idempotency: None,
-                configured: &self.none,
-                secret: &signed,
-            },
+            url,
+            headers: RequestHeaders { own: none, idempotency: None, configured: none, secret: signed },
             body: ask.body,
             body_use: ask.body_use,
             timeout: self.timeout,
-        };
+        }
+    }
+
+    /// Sends a request; the reply, if it is a success.
+    async fn send(&self, ask: Ask<'_>, cx: &Cx<'_>) -> Result<Reply, Fault> {
+        match self.ask(&ask, cx).await? {
+            (reply, _) if (200..300).contains(&reply.status) => Ok(reply),
+            (_, refused) => Err(refused.fault()),
+        }
+    }
+
+    /// Sends a request; the reply, and its fault, if it is one.
+    async fn ask(&self, ask: &Ask<'_>, cx: &Cx<'_>) -> Result<(Reply, Refused), Fault> {
+        let Ready { url, lane, permit, signed } = self.ready(ask, cx).await?;
+        let granted = Granted::new(cx.lanes, permit);
+        let cx = Cx { lanes: &granted, ..*cx };
+        let call = self.call(ask, &url, &signed);
         let reply = self.client.send(&call, lane, &self.rules, &cx).await?;
+        let fault = (!(200..300).contains(&reply.status)).then(|| self.refused(&reply, &call));
+        Ok((reply, Refused(fault)))
+    }
+
+    /// Sends a request whose body comes piece by piece; the reply, if it is a success.
+    async fn push(&self, ask: Ask<'_>, body: (u64, &mut dyn Content), cx: &Cx<'_>) -> Result<Reply, Fault> {
+        let Ready { url, lane, permit, signed } = self.ready(&ask, cx).await?;
+        let granted = Granted::new(cx.lanes, permit);
+        let cx = Cx { lanes: &granted, ..*cx };
+        let call = self.call(&ask, &url, &signed);
+        let reply = self.client.push(&call, body, lane, &self.rules, &cx).await?;
         if (200..300).contains(&reply.status) {
             return Ok(reply);
         }
         Err(self.refused(&reply, &call))
+    }
+
+    /// Asks for a body that is taken piece by piece.
+    async fn pull(&self, ask: &Ask<'_>, cx: &Cx<'_>) -> Result<(Answer, Refused), Fault> {
+        let Ready { url, lane, permit, signed } = self.ready(ask, cx).await?;
+        let granted = Granted::new(cx.lanes, permit);
+        let cx = Cx { lanes: &granted, ..*cx };
+        let call = self.call(ask, &url, &signed);
+        let answer = self.client.pull(&call, lane, &self.rules, &cx).await?;
+        let fault = match &answer {
+            Answer::Body(_) => None,
+            Answer::Reply(reply) => Some(self.refused(reply, &call)),
+        };
+        Ok((answer, Refused(fault)))
+    }
+
+    /// Somebody looks on, and wants to see whole replies.
+    fn is_watched(&self) -> bool {
+        self.client.options.witness.is_some()
+    }
+
+    /// What a document says; an error may come with a status of 200.
+    fn told(&self, reply: &Reply, element: &str, key: &str) -> Result<String, Fault> {
+        let failed =
+            |what: &str| Fault::transient("xml", format!("{}: {key}: {what}", self.name())).ambiguous();
+        if let Some(code) = xml::element(&reply.body, "Code") {
+            return Err(failed(&format!("it failed half-way ({code})")));
+        }
+        let text =
+            xml::element(&reply.body, element).ok_or_else(|| failed(&format!("there is no {element}")))?;
+        Ok(text.trim_matches('"').to_owned())
     }
 
     async fn signed(&self, ask: &Ask<'_>, url: &Url) -> Result<HeaderLines, Fault> {

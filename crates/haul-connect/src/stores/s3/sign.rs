@@ -1,7 +1,9 @@
 //! Credentials and signatures: `reqsign`'s, with nothing of the environment but credentials.
 
 use http::request::Parts;
-use reqsign_aws_v4::{Credential, EnvCredentialProvider, ProfileCredentialProvider, RequestSigner};
+use reqsign_aws_v4::{
+    Credential, EnvCredentialProvider, ProfileCredentialProvider, RequestSigner, StaticCredentialProvider,
+};
 use reqsign_core::{Context, FileRead, OsEnv, ProvideCredentialChain};
 
 /// Reads profiles.
@@ -34,6 +36,13 @@ impl Signer {
                 reqsign_core::Signer::new(context, chain, signer)
             }
         })
+    }
+
+    /// Signs with these credentials.
+    pub(super) fn with_keys(access: &str, secret: &str, region: &str) -> Self {
+        let context = Context::new().with_file_read(Files).with_env(OsEnv);
+        let provider = StaticCredentialProvider::new(access, secret);
+        Signer(reqsign_core::Signer::new(context, provider, RequestSigner::new("s3", region)))
     }
 
     /// Adds the headers of a signature. The message of an error holds no secret.

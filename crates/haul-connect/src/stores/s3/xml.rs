@@ -3,7 +3,9 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::Listed;
+use haul_core::store::{Listed, Meta, Part};
+
+use super::bucket::md5_of;
 
 /// A page of a listing.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -52,22 +54,26 @@ fn walk(xml: &[u8], mut on: impl FnMut(&[String], Option<&str>)) -> Result<(), S
 /// # Errors
 /// Why it is none.
 pub(super) fn list(xml: &[u8]) -> Result<ListPage, String> {
-    let (mut page, mut object, mut in_url, mut bad, mut is_list) =
-        (ListPage::default(), Listed::default(), false, None, false);
+    let (mut page, mut key, mut meta) = (ListPage::default(), String::new(), Meta::default());
+    let (mut in_url, mut bad, mut is_list) = (false, None, false);
     walk(xml, |path, text| {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         is_list |= path.first() == Some(&"ListBucketResult");
         match (path.get(1..).unwrap_or_default(), text) {
             (["IsTruncated"], Some(text)) => page.truncated = text == "true",
             (["EncodingType"], Some(text)) => in_url = text == "url",
-            (["Contents", "Key"], Some(text)) => text.clone_into(&mut object.key),
-            (["Contents", "ETag"], Some(text)) => text.trim_matches('"').clone_into(&mut object.etag),
-            (["Contents", "LastModified"], Some(text)) => text.clone_into(&mut object.modified),
+            (["Contents", "Key"], Some(text)) => text.clone_into(&mut key),
+            (["Contents", "ETag"], Some(text)) => meta.version = text.trim_matches('"').into(),
+            (["Contents", "LastModified"], Some(text)) => meta.modified_ns = nanoseconds(text),
             (["Contents", "Size"], Some(text)) => match text.parse() {
-                Ok(size) => object.size = size,
+                Ok(size) => meta.len = size,
                 Err(_) => bad = Some(format!("an object has the size \"{text}\"")),
             },
-            (["Contents"], None) => page.objects.push(std::mem::take(&mut object)),
+            (["Contents"], None) => {
+                let mut meta = std::mem::take(&mut meta);
+                meta.md5 = md5_of(&meta.version);
+                page.objects.push(Listed { key: std::mem::take(&mut key).into(), meta });
+            }
             _ => {}
         }
     })?;
@@ -79,10 +85,35 @@ pub(super) fn list(xml: &[u8]) -> Result<ListPage, String> {
     }
     if in_url {
         for object in &mut page.objects {
-            object.key = decode(&object.key).ok_or_else(|| format!("the key {} is not UTF-8", object.key))?;
+            let key = decode(&object.key.to_string());
+            object.key = key.ok_or_else(|| format!("the key {} is not UTF-8", object.key))?.into();
         }
     }
     Ok(page)
+}
+
+/// Since 1970, of `2020-01-01T00:00:00.000Z`; 0 where it says no time.
+fn nanoseconds(text: &str) -> i64 {
+    let at = text.parse::<jiff::Timestamp>().ok();
+    at.and_then(|at| i64::try_from(at.as_nanosecond()).ok()).unwrap_or_default()
+}
+
+/// The parts that a `ListPartsResult` has, and whether there are more.
+pub(super) fn parts(xml: &[u8]) -> (Vec<Part>, bool) {
+    let (mut found, mut truncated) = (Vec::new(), false);
+    let (mut number, mut len, mut version) = (0, 0, Box::<str>::default());
+    let read = walk(xml, |path, text| match (path.last().map(String::as_str), text) {
+        (Some("IsTruncated"), Some(text)) => truncated = text == "true",
+        (Some("PartNumber"), Some(text)) => number = text.parse().unwrap_or_default(),
+        (Some("Size"), Some(text)) => len = text.parse().unwrap_or_default(),
+        (Some("ETag"), Some(text)) => version = text.into(),
+        (Some("Part"), None) => {
+            let md5 = md5_of(version.trim_matches('"'));
+            found.push(Part { number, len, version: std::mem::take(&mut version), md5 });
+        }
+        _ => {}
+    });
+    if read.is_ok() { (found, truncated) } else { (Vec::new(), false) }
 }
 
 /// The text of the first element of that name.
@@ -136,12 +167,9 @@ mod tests {
 
     #[test]
     fn listings_are_read_in_either_writing() {
-        let listed = |key: &str| Listed {
-            key: key.to_owned(),
-            size: 7,
-            etag: "abc".to_owned(),
-            modified: "2020-01-01T00:00:00.000Z".to_owned(),
-        };
+        let meta =
+            Meta { len: 7, version: "abc".into(), modified_ns: 1_577_836_800_000_000_000, ..Meta::default() };
+        let listed = |key: &str| Listed { key: key.to_owned().into(), meta: meta.clone() };
         let document = |head: &str, key: &str| {
             format!(
                 "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\">{head}<IsTruncated>true</IsTruncated><Contents>\

@@ -1,8 +1,10 @@
 //! Stores, and the places in them that a job names.
 
+use std::path::Path;
+
 use super::services::base_url;
 use super::{Found, NAME_HINT, is_name};
-use crate::job::{Job, RowFormat, StepKind, nearest, parse_place};
+use crate::job::{Job, PlaceText, RowFormat, StepKind, nearest, parse_place};
 
 pub(super) fn stores(job: &Job, found: &mut Found) {
     for (name, store) in &job.stores {
@@ -40,21 +42,35 @@ pub(super) fn stores(job: &Job, found: &mut Found) {
             found.add(&at, format!("\"{}\" writes, so it must be the last step", step.name), "");
         }
         place(job, to, &at, found);
-        if let (Ok(from), Ok(to)) = (parse_place(&job.source.location), parse_place(to)) {
-            let spec = |name: &str| job.stores.get(name).map(|s| (&s.endpoint, &s.region));
-            if keys && spec(from.0) == spec(to.0) && (from.1, from.2) == (to.1, to.2) {
-                found.add(&at, "it is the place that is read", "copy to another bucket or prefix");
-            }
+        if let (Ok(from), Ok(to)) = (parse_place(&job.source.location), parse_place(to))
+            && keys
+            && is_same(job, from, to)
+        {
+            found.add(&at, "it is the place that is read", "copy to another bucket or prefix");
         }
     }
 }
 
-/// `NAME:BUCKET/PREFIX` of a store that there is.
+/// Both are one place, whatever its names.
+fn is_same(job: &Job, from: PlaceText<'_>, to: PlaceText<'_>) -> bool {
+    use PlaceText::{Bucket, Directory};
+    match (from, to) {
+        (Directory(from), Directory(to)) => Path::new(from) == Path::new(to),
+        (Bucket { store: a, bucket: c, prefix: e }, Bucket { store: b, bucket: d, prefix: f }) => {
+            let spec = |name: &str| job.stores.get(name).map(|s| (&s.endpoint, &s.region));
+            spec(a) == spec(b) && (c, e) == (d, f)
+        }
+        _ => false,
+    }
+}
+
+/// `NAME:BUCKET/PREFIX` of a store that there is, or a directory.
 fn place(job: &Job, text: &str, at: &str, found: &mut Found) {
     match parse_place(text) {
         Err(message) => found.add(at, message, ""),
-        Ok((name, ..)) if job.stores.contains_key(name) => {}
-        Ok((name, ..)) => {
+        Ok(PlaceText::Directory(_)) => {}
+        Ok(PlaceText::Bucket { store, .. }) if job.stores.contains_key(store) => {}
+        Ok(PlaceText::Bucket { store: name, .. }) => {
             let hint = match nearest(name, job.stores.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean {near}:?"),
                 None => format!("add [store.{name}] with type = \"s3\" and endpoint or region"),
