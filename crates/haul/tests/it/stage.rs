@@ -34,10 +34,11 @@ impl Stage {
             scene.lab.url(Service::S3),
             other.url(Service::S3)
         );
-        for dir in ["jobs", "logs", "config/haul"] {
+        for dir in ["jobs", "logs", "photos", "config/haul"] {
             std::fs::create_dir_all(scene.place.file(dir)).unwrap();
         }
         scene.place.write("config/haul/stores.toml", stores);
+        scene.place.write("photos/one.txt", "a photo");
         let stage = Stage { scene, _other: other };
         stage.feed(pairs);
         stage.write();
@@ -141,6 +142,7 @@ impl Stage {
         command.envs(like.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("PATH", path);
         command.env("XDG_CONFIG_HOME", self.place().file("config")).env("STRIPE_KEY", "sk_test");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command.env("AWS_ENDPOINT_URL", self.scene.lab.url(Service::S3));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
