@@ -18,8 +18,13 @@ pub(super) fn answer(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Rep
     let prefix = target.query("prefix").unwrap_or_default();
     let token = target.query("continuation-token").and_then(decode);
     let after = token.as_deref().or(target.query("start-after"));
-    let list =
-        Listing { ask, bucket, most: most.min(PAGE), in_url: target.query("encoding-type") == Some("url") };
+    let list = Listing {
+        ask,
+        bucket,
+        most: most.min(PAGE),
+        in_url: target.query("encoding-type") == Some("url"),
+        delimiter: target.query("delimiter").filter(|d| !d.is_empty()),
+    };
     xml(out, 200, &list.write(prefix, after))
 }
 
@@ -28,15 +33,16 @@ struct Listing<'a> {
     bucket: &'a Bucket,
     most: usize,
     in_url: bool,
+    /// Keys that have it after the prefix are told by what they begin with.
+    delimiter: Option<&'a str>,
 }
+
+/// Comes after every key that begins with the same.
+const LAST: char = char::MAX;
 
 impl Listing<'_> {
     fn write(&self, prefix: &str, after: Option<&str>) -> String {
-        let mut keys = Vec::new();
-        self.bucket.keys_after(after, prefix, &mut |key| {
-            keys.push(key.to_owned());
-            keys.len() <= self.most
-        });
+        let mut keys = keys(self.bucket, (prefix, after), self.delimiter, self.most + 1);
         let more = keys.len() > self.most;
         keys.truncate(self.most);
         let mut text = format!(
@@ -50,11 +56,18 @@ impl Listing<'_> {
         if self.in_url {
             text.push_str("<EncodingType>url</EncodingType>");
         }
-        if let Some(last) = keys.last().filter(|_| more) {
+        if let Some((last, _)) = keys.last().filter(|_| more) {
             // Opaque to clients; here it is the last key.
             text.push_str(&format!("<NextContinuationToken>{}</NextContinuationToken>", encode(last, false)));
         }
-        keys.iter().for_each(|key| self.entry(key, &mut text));
+        for (key, is_common) in &keys {
+            if *is_common {
+                let key = self.key(key);
+                text.push_str(&format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>"));
+            } else {
+                self.entry(key, &mut text);
+            }
+        }
         text.push_str("</ListBucketResult>");
         text
     }
@@ -75,6 +88,47 @@ impl Listing<'_> {
     fn key(&self, key: &str) -> String {
         if self.in_url { encode(key, true).replace("%20", "+") } else { escape(key) }
     }
+}
+
+/// Keys, or what several begin with (true), `most` of them at most.
+fn keys(
+    bucket: &Bucket,
+    (prefix, after): (&str, Option<&str>),
+    delimiter: Option<&str>,
+    most: usize,
+) -> Vec<(String, bool)> {
+    let mut keys = Vec::new();
+    let Some(delimiter) = delimiter else {
+        bucket.keys_after(after, prefix, &mut |key| {
+            keys.push((key.to_owned(), false));
+            keys.len() < most
+        });
+        return keys;
+    };
+    let common = |key: &str| {
+        let at = key.get(prefix.len()..)?.find(delimiter)?;
+        Some(key[..prefix.len() + at + delimiter.len()].to_owned())
+    };
+    let mut after = after.map(|after| match common(after) {
+        Some(begin) if begin == after => format!("{after}{LAST}"),
+        _ => after.to_owned(),
+    });
+    while keys.len() < most {
+        let mut next = None;
+        bucket.keys_after(after.as_deref(), prefix, &mut |key| {
+            next = Some(key.to_owned());
+            false
+        });
+        let Some(key) = next else { break };
+        if let Some(begin) = common(&key) {
+            after = Some(format!("{begin}{LAST}"));
+            keys.push((begin, true));
+        } else {
+            after = Some(key.clone());
+            keys.push((key, false));
+        }
+    }
+    keys
 }
 
 /// What a script makes of an object that is there from the beginning.
@@ -119,6 +173,28 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_with_a_delimiter_are_told_by_what_they_begin_with() {
+        let mut buckets = super::super::bucket::Buckets::default();
+        let listed = |keys: Vec<(String, bool)>| -> Vec<String> {
+            keys.into_iter().map(|(key, common)| if common { format!("[{key}]") } else { key }).collect()
+        };
+        let made = buckets.make("img-12-5");
+        assert_eq!(listed(keys(made, ("", None), Some("/"), 9)), ["[img/]"]);
+        assert_eq!(listed(keys(made, ("", Some("img/")), Some("/"), 9)), [""; 0]);
+        assert_eq!(keys(made, ("img/", None), Some("/"), 9).len(), 9);
+        let odd = buckets.make("odd");
+        let all = listed(keys(odd, ("", None), Some("/"), 99));
+        assert!(all.contains(&"[a/]".to_owned()) && all.contains(&"[double/]".to_owned()), "{all:?}");
+        // A page at a time, the same.
+        let (mut paged, mut after) = (Vec::new(), None::<String>);
+        while let [(key, common)] = &keys(odd, ("", after.as_deref()), Some("/"), 1)[..] {
+            paged.push(if *common { format!("[{key}]") } else { key.clone() });
+            after = Some(key.clone());
+        }
+        assert_eq!(paged, all);
+    }
 
     #[test]
     fn dates_are_right() {
