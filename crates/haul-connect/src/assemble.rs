@@ -22,6 +22,7 @@ use crate::rows::RowsOpener;
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
 use crate::steps::download::{Claiming, Depot, WantedFiles};
+use crate::stores::Place;
 use steps::Steps;
 
 /// What a job is assembled for.
@@ -89,6 +90,8 @@ pub struct Assembled {
     pub output: Option<Output>,
     /// What is downloaded.
     pub downloads: Option<Downloads>,
+    /// What is copied where to.
+    pub copies: Option<Copies>,
     /// The pace of every origin that is known before the first item.
     pub lanes: Vec<(Origin, LanePolicy)>,
     /// The pace of any other.
@@ -119,6 +122,15 @@ pub struct Downloads {
     pub files: Arc<WantedFiles>,
     /// Where they go; opened before the run.
     pub depot: Arc<Depot>,
+}
+
+/// Both ends of a job that copies the keys of a store.
+#[derive(Clone)]
+pub struct Copies {
+    /// Whose objects are copied.
+    pub from: Place,
+    /// Where to.
+    pub to: Place,
 }
 
 /// Makes the live objects of a job. Nothing is sent; files are opened.
@@ -170,6 +182,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         stages: stages(made, job),
         output,
         downloads,
+        copies: steps.copies,
         lanes: steps.lanes,
         lane_default: policy(None, &job.limits),
         ranks,

@@ -75,6 +75,8 @@ pub const COPIED_BYTES: u64 = 5 * 1024 * MIB as u64;
 pub const COPIED_PART: u64 = 256 * MIB as u64;
 /// Largest object that is copied in parts: what S3 holds.
 pub const OBJECT_BYTES: u64 = 5 << 40;
+/// Objects that `haul check --reread` reads at once, each at both ends: enough to hide a round trip.
+pub const REREAD_AT_ONCE: usize = 16;
 /// Raw bytes kept of rejected input.
 pub const REJECTED_BYTES: usize = 4 * KIB;
 /// Characters kept of a fault's message.

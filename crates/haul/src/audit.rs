@@ -1,7 +1,10 @@
-//! `haul check`: goes through a job's source and compares every file with what is there.
+//! `haul check`: goes through a job's source and compares every file, or object, with what is there.
+
+mod objects;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, assemble};
 use haul_connect::steps::download::{Comparison, Standing};
@@ -40,6 +43,18 @@ pub struct Reports {
     pub different: Option<Report>,
     /// Of files that no record names.
     pub extra: Option<Report>,
+}
+
+impl Reports {
+    /// Writes what is left; true when standard output has names.
+    fn finish(self) -> Result<bool, Problem> {
+        let mut names = false;
+        for report in [self.missing, self.different, self.extra].into_iter().flatten() {
+            names |= report.is_stdout();
+            report.finish()?;
+        }
+        Ok(names)
+    }
 }
 
 /// A list of names, one a line.
@@ -93,6 +108,18 @@ impl Found {
         }
     }
 
+    /// The end of the line for a person.
+    fn rest(&self, looked: bool, what: &str) -> String {
+        let mut text = String::new();
+        if looked {
+            text.push_str(&format!(", {} too much", format::count(self.extra)));
+        }
+        if self.unclear > 0 {
+            text.push_str(&format!("; {} {what} are unclear", format::count(self.unclear)));
+        }
+        text
+    }
+
     fn problems(&self) -> u64 {
         self.missing + self.different + self.extra + self.unclear
     }
@@ -103,15 +130,54 @@ pub fn of_job(audit: &Audit<'_>, mut reports: Reports) -> Result<u8, Problem> {
     let base = runs::working_directory();
     let context = AssembleContext { base: base.clone(), output: None, ..AssembleContext::default() };
     let live = assemble(audit.job, &context)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Problem::Start(format!("the asynchronous runtime does not start: {e}")))?;
+    let compared = runtime.block_on(async {
+        live.check_secrets().await?;
+        match &live.copies {
+            Some(ends) => objects::compare_all((audit, &live), ends, &mut reports).await,
+            None => files(audit, &live, &base, &mut reports).await,
+        }
+    });
+    runtime.shutdown_background();
+    let Compared { found, line, json } = compared?;
+    let names = reports.finish()?;
+    if found.told > TOLD {
+        output::tell(&format!("  … and {} more", format::count(found.told - TOLD)));
+    }
+    let line = if audit.json { json.to_string() } else { line };
+    if names {
+        output::tell(&line);
+    } else {
+        output::line(&line);
+    }
+    Ok(if found.problems() > 0 { exit::OPEN } else { exit::DONE })
+}
+
+/// What was found, and how it is told to a person and to a program.
+struct Compared {
+    found: Found,
+    line: String,
+    json: serde_json::Value,
+}
+
+async fn files(
+    audit: &Audit<'_>,
+    live: &Assembled,
+    base: &Path,
+    reports: &mut Reports,
+) -> Result<Compared, Problem> {
     let Some(downloads) = &live.downloads else {
         return Err(Problem::Job(AssembleError {
             what: "step".to_owned(),
-            message: "haul check compares files, and this job saves none".to_owned(),
+            message: "haul check compares what was saved or copied, and this job does neither".to_owned(),
             offset: None,
-            hint: Some("give a job with a download".to_owned()),
+            hint: Some("give a job with a download or a copy".to_owned()),
         }));
     };
-    let job = freeze(audit.job, &base);
+    let job = freeze(audit.job, base);
     let run = Claim { job: &job, identity: Identity::of(&job), flags: audit.flags }.find();
     let out = run.as_ref().map(haul_engine::rundir::RunDir::out);
     let mut comparison =
@@ -119,26 +185,9 @@ pub fn of_job(audit: &Audit<'_>, mut reports: Reports) -> Result<u8, Problem> {
     if !comparison.knows_a_run() {
         output::complain("no run of this job has saved files here: only names and types are compared");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Problem::Start(format!("the asynchronous runtime does not start: {e}")))?;
-    let found = runtime.block_on(async {
-        live.check_secrets().await?;
-        all(audit.job, &live, &mut comparison, &mut reports).await
-    });
-    runtime.shutdown_background();
-    let found = found?;
-    let mut names = false;
-    for report in [reports.missing, reports.different].into_iter().flatten() {
-        names |= report.is_stdout();
-        report.finish()?;
-    }
-    let looked = reports.extra.is_some();
-    let names = reports.extra.as_ref().is_some_and(Report::is_stdout) || names;
-    reports.extra.map_or(Ok(()), Report::finish)?;
-    show(audit, &found, (looked, names));
-    Ok(if found.problems() > 0 { exit::OPEN } else { exit::DONE })
+    let found = all(audit.job, live, &mut comparison, reports).await?;
+    let (line, json) = told(&found, reports.extra.is_some());
+    Ok(Compared { found, line, json })
 }
 
 async fn all(
@@ -195,7 +244,7 @@ async fn one(
     let steps: Vec<_> = live.stages.iter().flatten().collect();
     let before = steps.len().saturating_sub(1);
     for step in &steps[..before] {
-        match before_download(&***step, item, cx).await {
+        match before_effect(&***step, item, cx).await {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(fault) => return unclear(item, found, &fault),
@@ -233,8 +282,8 @@ fn unclear(item: &Item, found: &mut Found, fault: &Fault) -> Result<(), Problem>
     Ok(())
 }
 
-/// Applies a step; false when the record goes no further.
-async fn before_download(step: &dyn Step, item: &mut Item, cx: &Cx<'_>) -> Result<bool, Fault> {
+/// Applies a step before the last one; false when the record goes no further.
+async fn before_effect(step: &dyn Step, item: &mut Item, cx: &Cx<'_>) -> Result<bool, Fault> {
     let Applied { flow, attach } = step.apply(item, cx).await?;
     if let Some(value) = attach {
         item.record.attach(step.name().clone(), value);
@@ -242,23 +291,9 @@ async fn before_download(step: &dyn Step, item: &mut Item, cx: &Cx<'_>) -> Resul
     Ok(flow == Flow::Next)
 }
 
-/// Whether extra files were looked for, and whether standard output has names.
-fn show(audit: &Audit<'_>, found: &Found, (looked, names): (bool, bool)) {
-    if found.told > TOLD {
-        output::tell(&format!("  … and {} more", format::count(found.told - TOLD)));
-    }
+/// Of files, with whether extra ones were looked for.
+fn told(found: &Found, looked: bool) -> (String, serde_json::Value) {
     let Found { records, right, missing, different, extra, unclear, .. } = found;
-    if audit.json {
-        let extra = looked.then_some(extra);
-        let line = json!({ "records": records, "right": right, "missing": missing, "different": different,
-            "extra": extra, "unclear": unclear });
-        if names {
-            output::tell(&line.to_string());
-        } else {
-            output::line(&line.to_string());
-        }
-        return;
-    }
     let count = |n: &u64| format::count(*n);
     let mut line = format!(
         "{} records: {} files are right, {} missing, {} different",
@@ -267,15 +302,9 @@ fn show(audit: &Audit<'_>, found: &Found, (looked, names): (bool, bool)) {
         count(missing),
         count(different)
     );
-    if looked {
-        line.push_str(&format!(", {} too much", count(extra)));
-    }
-    if *unclear > 0 {
-        line.push_str(&format!("; {} records are unclear", count(unclear)));
-    }
-    if names {
-        output::tell(&line);
-    } else {
-        output::line(&line);
-    }
+    line.push_str(&found.rest(looked, "records"));
+    let extra = looked.then_some(extra);
+    let json = json!({ "records": records, "right": right, "missing": missing, "different": different,
+        "extra": extra, "unclear": unclear });
+    (line, json)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use haul_core::job::{self, PlaceText, StepKind};
 use haul_core::{Key, Opener};
 
-use super::{AssembleError, Steps, wrong};
+use super::{AssembleError, Copies, Steps, wrong};
 use crate::stores::{Bucket, Directory, KeysOpener, Place, S3};
 
 impl Steps<'_> {
@@ -25,6 +25,7 @@ impl Steps<'_> {
             _ => None,
         });
         let to = to.transpose()?.map(|to| to.facing(&from));
+        self.copies = to.clone().map(|to| Copies { from: from.clone(), to });
         Ok(Arc::new(KeysOpener::new(from, to)))
     }
 

@@ -9,7 +9,7 @@ use haul_core::Step;
 use haul_core::job::{self, Job, RowFormat, ServiceSpec, StepKind, StepSpec};
 use haul_core::lane::{LanePolicy, Origin};
 
-use super::{AssembleError, Downloads, expr, policy, wrong};
+use super::{AssembleError, Copies, Downloads, expr, policy, wrong};
 use crate::expr::Expr;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::rows::Needed;
@@ -31,6 +31,7 @@ pub(super) struct Steps<'j> {
     pub(super) lookups: Vec<Arc<str>>,
     pub(super) base: PathBuf,
     pub(super) downloads: Option<Downloads>,
+    pub(super) copies: Option<Copies>,
     /// What URLs and expressions name, in order.
     pub(super) needed: Vec<Needed>,
 }
@@ -47,6 +48,7 @@ impl<'j> Steps<'j> {
             lookups: Vec::new(),
             base,
             downloads: None,
+            copies: None,
             needed: Vec::new(),
         };
         for (name, service) in &job.services {

@@ -14,6 +14,7 @@ use haul_core::store::{Listed, Listing};
 use haul_core::{Cx, Fault, Opener};
 
 use super::Place;
+use super::pairs::compare;
 
 /// Opens listings.
 pub struct KeysOpener {
@@ -85,8 +86,8 @@ fn unescaped(text: &str) -> Key {
 const ESCAPED: &str = "\u{1}x";
 
 /// A listing, and what of it was read ahead.
-struct Ahead {
-    place: Place,
+pub(super) struct Ahead {
+    pub(super) place: Place,
     /// Where it goes on after.
     after: Option<Key>,
     listing: Option<Box<dyn Listing>>,
@@ -95,7 +96,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn new(place: Place, after: Option<Key>) -> Self {
+    pub(super) fn new(place: Place, after: Option<Key>) -> Self {
         Ahead { place, after, listing: None, ahead: VecDeque::new(), ended: false }
     }
 
@@ -115,6 +116,17 @@ impl Ahead {
             }
         }
         Ok(())
+    }
+
+    /// The next object, which is left where it is.
+    pub(super) async fn peek(&mut self, cx: &Cx<'_>) -> Result<Option<&Listed>, Fault> {
+        self.fill(cx).await?;
+        Ok(self.ahead.front())
+    }
+
+    /// Takes what was last [`Ahead::peek`]ed at.
+    pub(super) fn take(&mut self) -> Option<Listed> {
+        self.ahead.pop_front()
     }
 
     /// The object under a key; those before it are passed.
@@ -149,7 +161,10 @@ impl Source for Keys {
                 None => false,
                 Some(there) => {
                     let key = self.from.place.counterpart(&object.key, &there.place);
-                    there.find(&key, cx).await?.is_some_and(|other| is_same(object, other))
+                    there
+                        .find(&key, cx)
+                        .await?
+                        .is_some_and(|other| compare(&object.meta, &other.meta).is_ok())
                 }
             });
         }
@@ -165,16 +180,8 @@ impl Source for Keys {
     }
 }
 
-/// What is copied already: the same bytes by their MD5 or version, or, where these cannot be compared, as
-/// many of them and not older.
-fn is_same(object: &Listed, there: &Listed) -> bool {
-    let (object, there) = (&object.meta, &there.meta);
-    let comparable = object.md5.is_some() && there.md5.is_some();
-    let is_equal = !object.version.is_empty() && object.version == there.version;
-    object.len == there.len && (is_equal || !comparable && there.modified_ns >= object.modified_ns)
-}
-
-fn item(object: &Listed, there: bool, nth: u64) -> NewItem {
+/// What a copy sees of an object; `there`: it is at the destination already.
+pub fn item(object: &Listed, there: bool, nth: u64) -> NewItem {
     let mut record = Vec::with_capacity(object.key.0.len() + 128);
     let mut text = |name: &str, value: &str| {
         record.extend_from_slice(name.as_bytes());
@@ -207,18 +214,6 @@ mod tests {
         let md5 = (version.len() == 32).then_some([version.as_bytes()[0]; 16]);
         let meta = Meta { len, version: version.into(), modified_ns, md5, ..Meta::default() };
         Listed { key: "k".to_owned().into(), meta }
-    }
-
-    #[test]
-    fn what_is_there_already_is_known_by_its_bytes_or_by_size_and_time() {
-        let (a, b) = ("900150983cd24fb0d6963f7d28e17f72", "00000000000000000000000000000000");
-        let (old, new) = (1, 2);
-        assert!(is_same(&listed(3, a, new), &listed(3, a, old)));
-        assert!(!is_same(&listed(3, a, old), &listed(3, b, new)));
-        assert!(!is_same(&listed(3, a, old), &listed(4, a, new)));
-        assert!(is_same(&listed(3, "abc-2", old), &listed(3, a, new)));
-        assert!(!is_same(&listed(3, "abc-2", new), &listed(3, a, old)));
-        assert!(is_same(&listed(3, "abc-2", new), &listed(3, "abc-2", old)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod checked;
 mod directory;
 pub(crate) mod disk;
 pub mod keys;
+pub mod pairs;
 mod place;
 pub mod s3;
 mod walk;

@@ -6,6 +6,7 @@
 mod background;
 mod bad;
 mod batch;
+mod checking;
 mod copy;
 #[cfg(target_os = "linux")]
 mod crash;
