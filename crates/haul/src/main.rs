@@ -4,6 +4,7 @@
 
 mod audit;
 mod cli;
+mod copied;
 mod cost;
 mod diagnostic;
 mod drive;

@@ -9,6 +9,7 @@ use haul_engine::rundir::{RunDir, Status, look};
 use haul_engine::socket::{Ask, AskError, Reply, Request, ask};
 use serde_json::{Value, json};
 
+use crate::copied::Totals;
 use crate::flags::RunQuery;
 use crate::progress::{counts_json, lanes_json};
 use crate::verbs::errors;
@@ -35,6 +36,8 @@ pub struct Standing {
     pub groups: Groups,
     /// What people changed last.
     pub changes: Vec<Change>,
+    /// What was copied.
+    pub copied: Option<Totals>,
 }
 
 impl Standing {
@@ -45,10 +48,11 @@ impl Standing {
     pub fn of(dir: RunDir) -> Result<Self, LedgerError> {
         let reader = Reader::open(dir.path())?;
         let groups = reader.groups()?;
-        Standing::with(dir, &reader, groups)
+        let copied = Totals::read(&reader);
+        Ok(Standing { copied, ..Standing::with(dir, &reader, groups)? })
     }
 
-    /// Looks at a run whose ledger is open, and whose failures were grouped.
+    /// Looks at a run whose ledger is open, and whose failures were grouped; not at what was copied.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -79,6 +83,7 @@ impl Standing {
             live,
             groups,
             changes,
+            copied: None,
         })
     }
 
@@ -112,6 +117,7 @@ impl Standing {
             "failures": self.groups.groups.iter().take(GROUPS).map(|g| json!({
                 "id": g.id.to_string(), "outcome": g.why.as_str(), "count": g.count, "signature": g.signature,
             })).collect::<Vec<_>>(),
+            "copied": self.copied.as_ref().map(Totals::json),
             "changes": self.changes.iter().map(change_json).collect::<Vec<_>>(),
         })
     }
@@ -121,6 +127,7 @@ impl Standing {
         let mut text = format!("run {}: {}\n", self.dir.name(), self.headline());
         text.push_str(&crate::summary::reconciliation(&self.counts));
         text.push('\n');
+        text.push_str(&self.copied.as_ref().map(Totals::text).unwrap_or_default());
         if let Some(live) = &self.live {
             text.push_str(&live_lines(live));
         }

@@ -7,6 +7,7 @@ use haul_engine::view::LaneView;
 use haul_engine::{Ending, Snapshot, Why};
 use serde_json::{Value, json};
 
+use crate::copied::Totals;
 use crate::cost::Cost;
 use crate::progress::counts_json;
 use crate::verbs::errors;
@@ -25,6 +26,8 @@ pub struct Summary<'a> {
     pub ending: &'a Ending,
     /// What failed.
     pub groups: &'a Groups,
+    /// What was copied, by this process and those before.
+    pub copied: Option<&'a Totals>,
     /// What this process cost.
     pub cost: Cost,
     /// The command that goes on with the run.
@@ -82,6 +85,7 @@ impl Summary<'_> {
         let mut text = format!("run {}: {}\n", self.run, self.headline());
         text.push_str(&reconciliation(&self.ending.counts));
         text.push('\n');
+        text.push_str(&self.copied.map(Totals::text).unwrap_or_default());
         self.failures(&mut text);
         let c = &self.ending.counts;
         if self.untyped && c.skipped > 0 && c.skipped == c.read() {
@@ -233,6 +237,7 @@ impl Summary<'_> {
             "settled_now": self.ending.settled_now,
             "open": self.ending.open,
             "remarks": self.ending.remarks,
+            "copied": self.copied.map(Totals::json),
             "retries": last.retries,
             "memo_saved": last.memo_saved,
             "cache_saved": shared(last).1,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
+use futures_util::future::try_join;
 use haul_core::item::{Key, Position};
 use haul_core::limits::PAGE_ITEMS;
 use haul_core::record::{Record, write_json_string};
@@ -101,7 +102,7 @@ impl Ahead {
     }
 
     /// Makes sure that the next object is known, if there is one.
-    async fn fill(&mut self, cx: &Cx<'_>) -> Result<(), Fault> {
+    pub(super) async fn fill(&mut self, cx: &Cx<'_>) -> Result<(), Fault> {
         while self.ahead.is_empty() && !self.ended {
             let listing = match &mut self.listing {
                 Some(listing) => listing,
@@ -118,13 +119,12 @@ impl Ahead {
         Ok(())
     }
 
-    /// The next object, which is left where it is.
-    pub(super) async fn peek(&mut self, cx: &Cx<'_>) -> Result<Option<&Listed>, Fault> {
-        self.fill(cx).await?;
-        Ok(self.ahead.front())
+    /// The next object, if it is known ([`Ahead::fill`]).
+    pub(super) fn peek(&self) -> Option<&Listed> {
+        self.ahead.front()
     }
 
-    /// Takes what was last [`Ahead::peek`]ed at.
+    /// Takes it.
     pub(super) fn take(&mut self) -> Option<Listed> {
         self.ahead.pop_front()
     }
@@ -152,7 +152,11 @@ struct Keys {
 #[async_trait]
 impl Source for Keys {
     async fn next_page(&mut self, cx: &Cx<'_>) -> Result<Option<Page>, Fault> {
-        self.from.fill(cx).await?;
+        match &mut self.there {
+            // Side by side: an unchanged pair is all listings.
+            Some(there) => _ = try_join(self.from.fill(cx), there.fill(cx)).await?,
+            None => self.from.fill(cx).await?,
+        }
         let count = self.from.ahead.len().min(PAGE_ITEMS);
         // Everything that can fail comes before anything is taken.
         let mut same = Vec::with_capacity(count);

@@ -39,9 +39,9 @@ impl Pairs {
     /// # Errors
     /// What a listing ran into.
     pub async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Pair>, Fault> {
-        let here = self.from.peek(cx).await?.map(|o| o.key.clone());
-        let wanted = here.as_ref().map(|key| self.from.place.counterpart(key, &self.to.place));
-        let there = self.to.peek(cx).await?.map(|o| &o.key);
+        try_join(self.from.fill(cx), self.to.fill(cx)).await?;
+        let wanted = self.from.peek().map(|o| self.from.place.counterpart(&o.key, &self.to.place));
+        let there = self.to.peek().map(|o| &o.key);
         let order = match (&wanted, there) {
             (None, None) => return Ok(None),
             (Some(_), None) => Ordering::Less,

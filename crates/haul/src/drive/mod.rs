@@ -23,6 +23,7 @@ use haul_engine::{Ending, EngineError, Orders, TokioClock, Why, control, socket}
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use crate::copied::Totals;
 use crate::diagnostic::File;
 use crate::flags::RunFlags;
 use crate::log::Level;
@@ -263,12 +264,15 @@ impl Outcome<'_> {
         let status = summary::status_of(ending);
         let state = if ending.why == Why::Finished { RunState::Finished } else { RunState::Stopped };
         let cost = self.note_end(state, status);
-        let groups = Reader::open(self.run.dir.path()).and_then(|r| r.groups()).unwrap_or_default();
+        let reader = Reader::open(self.run.dir.path()).ok();
+        let groups = reader.as_ref().and_then(|r| r.groups().ok()).unwrap_or_default();
+        let copied = reader.as_ref().and_then(Totals::read);
         let summary = Summary {
             run: self.run.dir.name(),
             status,
             ending,
             groups: &groups,
+            copied: copied.as_ref(),
             cost,
             again: self.again,
             piped: self.job.source.location == "-" && !self.kept,

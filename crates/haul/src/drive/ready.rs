@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use super::nothing::Nothing;
 use super::problems::Problem;
 use super::spool::Spool;
-use crate::runs;
+use crate::{copied, runs};
 
 /// A job that can be run: everything it names exists, everything it says compiles. Nothing was
 /// written yet.
@@ -119,6 +119,7 @@ impl Ready {
             std::fs::create_dir_all(spill)
                 .map_err(|e| Problem::Start(format!("{}: {e}", spill.display())))?;
         }
+        orders.aggregates.extend(copied::aggregate(job));
         Ok((orders, self.runtime))
     }
 }

@@ -65,6 +65,10 @@ fn head(facts: &Facts) -> String {
         escape(facts.standing.dir.name()),
         escape(&reconciliation(c))
     );
+    if let Some(copied) = &facts.standing.copied {
+        let lines = copied.text();
+        lines.lines().for_each(|line| out.push_str(&format!("<p>{}</p>\n", escape(line))));
+    }
     let mut figures: Vec<(String, &str)> = [
         (c.done, "done"),
         (c.skipped, "skipped"),

@@ -20,11 +20,15 @@ impl Scene {
         Scene { lab, place }
     }
 
-    fn haul(&self, args: &[&str]) -> Said {
+    fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = self.place.command(args);
         command.env("XDG_CONFIG_HOME", self.place.file("config"));
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-        said(command.output().unwrap())
+        command
+    }
+
+    fn haul(&self, args: &[&str]) -> Said {
+        said(self.command(args).output().unwrap())
     }
 
     fn requests(&self) -> u64 {
@@ -103,4 +107,44 @@ fn without_a_checksum_size_and_time_are_compared_and_contents_on_demand() {
     let said = scene.haul(&[&check[..], &["--reread", "--different=-"]].concat()).ended(3);
     assert_eq!(said.out, "img/00000003.png\n");
     assert!(said.err.contains("50 objects: 49 are right (bytes 49), 0 missing, 1 different"), "{}", said.err);
+}
+
+#[test]
+fn a_copy_says_how_it_was_verified_and_what_was_not_carried() {
+    let scene = Scene::with(|_| {});
+    let said = scene.haul(&["copy", "lab:img-120-1000", "lab:pics", "--json"]).ended(0);
+    let last: Value = serde_json::from_str(said.err.lines().last().unwrap()).unwrap();
+    assert_eq!(last["copied"]["verified"]["by the store"], 120, "{last}");
+    let down = ["copy", "lab:img-400-1000", "./down", "--run=down"];
+    scene.haul(&down).ended(0).told(&[
+        "copied 400 kB, verified by: md5 400\n",
+        "not carried: cache-control 400, content-type 400, meta-made-by 400\n",
+    ]);
+    scene.haul(&["status", "down"]).ended(0);
+    let told = |args: &[&str]| -> Value { serde_json::from_str(&scene.haul(args).ended(0).out).unwrap() };
+    for copied in
+        [&told(&["status", "down", "--json"])["copied"], &told(&["report", "down", "--json"])["run"]["copied"]]
+    {
+        assert_eq!((copied["bytes"].as_u64(), copied["verified"]["md5"].as_u64()), (Some(400_000), Some(400)));
+        assert_eq!(copied["not_carried"]["content-type"], 400, "{copied}");
+    }
+}
+
+#[test]
+fn what_was_copied_is_counted_once_when_a_run_is_killed() {
+    let scene = Scene::with(|s| s.latency_ms = 20.0);
+    let args = ["copy", "lab:img-600-1000", "lab:pics", "-j4", "--expect=png", "--json"];
+    for _ in 0..3 {
+        let mut child = scene.command(&args).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    scene.lab.set(Service::S3, |s| s.latency_ms = 0.0).unwrap();
+    let said = scene.haul(&args).ended(0);
+    let last: Value = serde_json::from_str(said.err.lines().last().unwrap()).unwrap();
+    // What arrived and was not committed was there already the next time.
+    let (done, skipped) = (&last["counts"]["done"], &last["counts"]["skipped"]);
+    assert_eq!(done.as_u64().unwrap() + skipped.as_u64().unwrap(), 600, "{last}");
+    assert_eq!(&last["copied"]["verified"]["by the store"], done, "{last}");
 }

@@ -161,6 +161,13 @@ pub(super) fn is_encrypted(reply: &Reply) -> bool {
         || reply.field("x-amz-server-side-encryption-customer-algorithm").is_some()
 }
 
+/// What replies say that an object has besides, and no put carries: it is counted as dropped.
+const BESIDE: [(&str, &str); 3] = [
+    ("x-amz-tagging-count", "tags"),
+    ("x-amz-storage-class", "storage-class"),
+    ("x-amz-website-redirect-location", "website-redirect"),
+];
+
 /// What a head says of an object, of which the reply may be a part.
 fn meta_of(reply: &Reply, length: Option<u64>) -> Meta {
     let whole = reply.field("content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());
@@ -169,10 +176,12 @@ fn meta_of(reply: &Reply, length: Option<u64>) -> Meta {
     let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
     for (name, value) in reply.fields() {
         let name = name.to_ascii_lowercase();
-        match name.strip_prefix(METADATA.0) {
-            Some(own) => headers.push((format!("{}{own}", METADATA.1).into(), value.into())),
-            None if CARRIED.contains(&name.as_str()) => headers.push((name.into(), value.into())),
-            None => {}
+        let beside = BESIDE.iter().find(|(header, _)| *header == name);
+        match (name.strip_prefix(METADATA.0), beside) {
+            (Some(own), _) => headers.push((format!("{}{own}", METADATA.1).into(), value.into())),
+            (None, Some((_, what))) => headers.push(((*what).into(), value.into())),
+            (None, None) if CARRIED.contains(&name.as_str()) => headers.push((name.into(), value.into())),
+            (None, None) => {}
         }
     }
     headers.sort();
