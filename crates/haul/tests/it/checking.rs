@@ -148,3 +148,16 @@ fn what_was_copied_is_counted_once_when_a_run_is_killed() {
     assert_eq!(done.as_u64().unwrap() + skipped.as_u64().unwrap(), 600, "{last}");
     assert_eq!(&last["copied"]["verified"]["by the store"], done, "{last}");
 }
+
+#[test]
+fn broken_and_corrupt_sources_are_recorded_and_a_check_misses_the_same() {
+    let scene = Scene::with(|_| {});
+    scene.lab.set(Service::S3, |s| (s.missing_rate, s.wrong_rate) = (0.02, 0.02)).unwrap();
+    let said = scene.haul(&["copy", "lab:img-1000-300", "lab:pics", "--expect=png", "--failed-to=failed"]).ended(3);
+    let there = scene.lab.object_keys("pics").len();
+    assert!((900..995).contains(&there), "{there}");
+    assert!(said.err.contains(&format!("done {there} + skipped 0 + failed {}", 1000 - there)), "{}", said.err);
+    assert_eq!(scene.place.read("failed").lines().count(), 1000 - there);
+    scene.haul(&["check", "copy", "lab:img-1000-300", "lab:pics", "--missing=missing"]).ended(3);
+    assert_eq!(scene.place.read("missing").lines().count(), 1000 - there);
+}
