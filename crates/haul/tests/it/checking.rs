@@ -122,10 +122,14 @@ fn a_copy_says_how_it_was_verified_and_what_was_not_carried() {
     ]);
     scene.haul(&["status", "down"]).ended(0);
     let told = |args: &[&str]| -> Value { serde_json::from_str(&scene.haul(args).ended(0).out).unwrap() };
-    for copied in
-        [&told(&["status", "down", "--json"])["copied"], &told(&["report", "down", "--json"])["run"]["copied"]]
-    {
-        assert_eq!((copied["bytes"].as_u64(), copied["verified"]["md5"].as_u64()), (Some(400_000), Some(400)));
+    for copied in [
+        &told(&["status", "down", "--json"])["copied"],
+        &told(&["report", "down", "--json"])["run"]["copied"],
+    ] {
+        assert_eq!(
+            (copied["bytes"].as_u64(), copied["verified"]["md5"].as_u64()),
+            (Some(400_000), Some(400))
+        );
         assert_eq!(copied["not_carried"]["content-type"], 400, "{copied}");
     }
 }
@@ -153,10 +157,15 @@ fn what_was_copied_is_counted_once_when_a_run_is_killed() {
 fn broken_and_corrupt_sources_are_recorded_and_a_check_misses_the_same() {
     let scene = Scene::with(|_| {});
     scene.lab.set(Service::S3, |s| (s.missing_rate, s.wrong_rate) = (0.02, 0.02)).unwrap();
-    let said = scene.haul(&["copy", "lab:img-1000-300", "lab:pics", "--expect=png", "--failed-to=failed"]).ended(3);
+    let said =
+        scene.haul(&["copy", "lab:img-1000-300", "lab:pics", "--expect=png", "--failed-to=failed"]).ended(3);
     let there = scene.lab.object_keys("pics").len();
     assert!((900..995).contains(&there), "{there}");
-    assert!(said.err.contains(&format!("done {there} + skipped 0 + failed {}", 1000 - there)), "{}", said.err);
+    assert!(
+        said.err.contains(&format!("done {there} + skipped 0 + failed {}", 1000 - there)),
+        "{}",
+        said.err
+    );
     assert_eq!(scene.place.read("failed").lines().count(), 1000 - there);
     scene.haul(&["check", "copy", "lab:img-1000-300", "lab:pics", "--missing=missing"]).ended(3);
     assert_eq!(scene.place.read("missing").lines().count(), 1000 - there);

@@ -90,6 +90,7 @@ fn examples_that_look_at_what_is_there_work() {
     run_all(&stage, "crawl", &[0]);
     run_all(&stage, "results", &[0]);
     run_all(&stage, "get", &[0]);
+    stage.ran("haul copy old:images new:images").ended(0);
     run_all(&stage, "check", &[0]);
 }
 

@@ -95,5 +95,8 @@ fn odd_keys_and_large_objects_pass_through_moto() {
     // Neither tags nor storage classes are carried, which is counted.
     moto.put("tagged/a", "x-amz-tagging: team=pics&year=2023\r\nx-amz-storage-class: GLACIER_IR\r\n");
     moto.put("tagged/b", "x-amz-tagging: team=pics\r\n");
-    scene.haul(&["copy", "other:tagged", "lab:tagged"]).ended(0).told(&["not carried: tags 2, storage-class 1\n"]);
+    scene
+        .haul(&["copy", "other:tagged", "lab:tagged"])
+        .ended(0)
+        .told(&["not carried: tags 2, storage-class 1\n"]);
 }
