@@ -66,7 +66,7 @@ fn the_front_page_and_the_guide_can_be_followed() {
         for line in lines.iter().filter(|l| !is_left_out(l)) {
             if line.starts_with("run ") && line.contains(" -d") {
                 // Long enough to be steered.
-                stage.feed(5000);
+                stage.feed(30_000);
             }
             if line.starts_with("settle") {
                 stage.feed(PAIRS);
