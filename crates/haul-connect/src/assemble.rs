@@ -222,7 +222,9 @@ fn source(
     let given = |name: &str| name == "key" || job.steps.iter().any(|s| s.name == name);
     let mut needed = std::mem::take(&mut steps.needed);
     needed.retain(|n| !given(&n.name));
-    Ok(Arc::new(opener.needing(needed)))
+    let is_lookup = |step: &&StepSpec| matches!(step.kind, StepKind::Get { .. });
+    let taken = job.steps.iter().filter(is_lookup).map(|step| step.name.as_str().into()).collect();
+    Ok(Arc::new(opener.needing(needed).without(taken)))
 }
 
 fn pages(

@@ -60,6 +60,10 @@ pub const CACHE_SHARE: u64 = 4;
 /// `run.log` of a run; when it is longer it becomes `run.log.1`, and the one before that is dropped. A line
 /// a minute fills it in three weeks.
 pub const LOG_BYTES: u64 = 4 << 20;
+/// Bytes at the end of an output that are compared before it is written again: a few rows tell whose they
+/// are.
+pub const TAIL: usize = 512;
+
 /// Rejected items that a look at a run shows: the first five, and the latest.
 pub const REJECTS_SHOWN: usize = 8;
 /// Objects up to this size are copied in one piece, larger ones in parts of it: what services recommend,

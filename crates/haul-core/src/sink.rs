@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 
-/// How far a sink was durable: which file, and its length.
+/// How far a sink was durable: which file, its length, and how it ended there.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Mark {
     /// Identifies the file (inode on Unix), so that another file under the same name is noticed.
     pub file: u64,
     /// Durable length in bytes.
     pub len: u64,
+    /// Check of the last [`crate::limits::TAIL`] bytes before `len` (CRC-32C), so that a file that was
+    /// written by another is noticed; 0: nobody looked.
+    #[serde(default)]
+    pub tail: u32,
 }
 
 /// One row for a sink: a JSON object without a newline.

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "in a program, pub says that other rooms may use it")]
 
+mod apart;
 mod audit;
 mod cli;
 mod copied;
@@ -32,8 +33,15 @@ mod watch;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(match cli::parse() {
+    let status = match cli::parse() {
         Ok(verb) => verbs::run(verb),
         Err(status) => status,
+    };
+    ExitCode::from(match output::lost() {
+        Some(why) if status == exit::DONE => {
+            output::complain(&format!("standard output: {why}: not everything was written"));
+            exit::NO_START
+        }
+        _ => status,
     })
 }

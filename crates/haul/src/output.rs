@@ -2,11 +2,27 @@
 //! else to the second. A reader that went away ends a view quietly and never harms a run.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
-/// Writes data to standard output. `false`: nobody reads it any more.
+/// What went wrong with standard output, when it was not that nobody reads it any more.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Writes data to standard output. `false`: it takes no more; unless nobody reads it any more, the
+/// program ends with an error ([`lost`]).
 pub fn data(bytes: &[u8]) -> bool {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    if let Err(e) = &written
+        && e.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(e.to_string());
+    }
+    written.is_ok()
+}
+
+/// What went wrong with standard output, for the end of the program.
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Writes a line of data to standard output. `false`: nobody reads it any more.

@@ -9,6 +9,7 @@ use super::{Plan, shortened};
 use crate::expr::{EvalError, Expr, Found, Lookup, Scanner, path};
 use crate::http::{BodyUse, Call, Meaning, Method, Reply, Url};
 use crate::steps::endpoint::Asked;
+use crate::steps::get::without_mark;
 
 /// A page as it came.
 pub(super) struct Fetched {
@@ -61,7 +62,7 @@ impl Plan {
             };
             return Err(reply.body_fault(class, "json", what, call));
         }
-        Ok((std::mem::take(&mut reply.body), reply.link.take()))
+        Ok((without_mark(&reply.body), reply.link.take()))
     }
 
     fn take_apart(&self, url: Url, body: Bytes, link: Option<Box<str>>) -> Result<Fetched, Fault> {

@@ -86,6 +86,8 @@ enum Origin<'a> {
 pub(crate) struct Columns {
     /// What cannot be done without.
     needed: Vec<Needed>,
+    /// Names of lookups: what they bring would hide a column.
+    taken: Vec<Box<str>>,
     /// What messages call the source.
     source: String,
     mode: HeaderMode,
@@ -108,6 +110,7 @@ impl Columns {
     ) -> Result<Self, Fault> {
         let mut columns = Columns {
             needed,
+            taken: Vec::new(),
             source: source.to_owned(),
             mode,
             declared: declared.to_vec(),
@@ -123,6 +126,12 @@ impl Columns {
             columns.settle_on(names, Origin::Known)?;
         }
         Ok(columns)
+    }
+
+    /// No column may be called so.
+    pub(crate) fn without(mut self, taken: Vec<Box<str>>) -> Self {
+        self.taken = taken;
+        self
     }
 
     /// Names in the order of the file; empty while they are not known.
@@ -243,6 +252,13 @@ impl Columns {
                 missing.by,
                 missing.name,
                 self.hint(missing, &names, origin)
+            );
+            return Err(Fault::fatal("columns", text));
+        }
+        if let Some(name) = names.iter().find(|name| self.taken.iter().any(|taken| **taken == ***name)) {
+            let text = format!(
+                "{}: {name} is a column, and a lookup that would hide it: give the lookup another name",
+                self.source
             );
             return Err(Fault::fatal("columns", text));
         }

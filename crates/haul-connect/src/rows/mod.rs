@@ -58,6 +58,8 @@ struct Plan {
     label: Label,
     /// Columns that cannot be done without.
     needed: Vec<Needed>,
+    /// Names that no column may have.
+    taken: Vec<Box<str>>,
 }
 
 /// A name that must be a column.
@@ -102,7 +104,7 @@ impl RowsOpener {
             RowFormat::Keys => return Err(no_rows()),
         };
         let label = Label { name: name.into(), format };
-        let plan = Arc::new(Plan { spec: spec.clone(), place, label, needed: Vec::new() });
+        let plan = Arc::new(Plan { spec: spec.clone(), place, label, needed: Vec::new(), taken: Vec::new() });
         plan.splitter(&Mark::start())?;
         Ok(RowsOpener { plan, size, hashed: Mutex::new(None) })
     }
@@ -112,6 +114,14 @@ impl RowsOpener {
     pub fn needing(mut self, names: Vec<Needed>) -> Self {
         if let Some(plan) = Arc::get_mut(&mut self.plan) {
             plan.needed = names;
+        }
+        self
+    }
+
+    /// Names that no column may have, because a lookup brings something under them.
+    pub fn without(mut self, names: Vec<Box<str>>) -> Self {
+        if let Some(plan) = Arc::get_mut(&mut self.plan) {
+            plan.taken = names;
         }
         self
     }
@@ -150,7 +160,8 @@ impl Plan {
         };
         let names = mark.columns.clone();
         let (spec, needed) = (&self.spec, self.needed.clone());
-        let columns = Columns::new(&self.label.name, spec.header, &spec.columns, key, names, needed)?;
+        let columns = Columns::new(&self.label.name, spec.header, &spec.columns, key, names, needed)?
+            .without(self.taken.clone());
         Ok(Box::new(CsvSplit::new(delimiter, mark.offset, mark.line, mark.searched, columns)))
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use haul_core::job::IfExists;
+use haul_core::limits::TAIL;
 use haul_core::{Fault, Mark};
 
 /// Bytes gathered before they are handed to the system. A commit flushes them in any case.
@@ -20,8 +21,8 @@ pub trait FileOps: Send {
     fn cut(&mut self, len: u64) -> io::Result<()>;
     /// Identity and length.
     fn stat(&mut self) -> io::Result<Mark>;
-    /// Up to `most` bytes from its start.
-    fn beginning(&mut self, most: usize) -> io::Result<Vec<u8>>;
+    /// Up to `most` bytes, beginning at `from`.
+    fn read(&mut self, from: u64, most: usize) -> io::Result<Vec<u8>>;
 }
 
 impl FileOps for File {
@@ -40,12 +41,12 @@ impl FileOps for File {
 
     fn stat(&mut self) -> io::Result<Mark> {
         let meta = self.metadata()?;
-        Ok(Mark { file: identity(&meta), len: meta.len() })
+        Ok(Mark { file: identity(&meta), len: meta.len(), tail: 0 })
     }
 
-    fn beginning(&mut self, most: usize) -> io::Result<Vec<u8>> {
+    fn read(&mut self, from: u64, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.seek(SeekFrom::Start(0))?;
+        self.seek(SeekFrom::Start(from))?;
         Read::by_ref(self).take(most as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -69,6 +70,8 @@ pub struct AppendFile {
     ops: Option<Box<dyn FileOps>>,
     exists: IfExists,
     buffer: Vec<u8>,
+    /// The last bytes before the mark's length.
+    last: Vec<u8>,
     /// Identity, and length including what was handed to the system.
     mark: Mark,
     synced: Mark,
@@ -93,6 +96,10 @@ impl AppendFile {
         if exists == IfExists::Overwrite && this.mark.len > 0 {
             this.set_len(0)?;
         }
+        if this.last.last().is_some_and(|byte| *byte != b'\n') {
+            // A row begins a line of its own.
+            this.append(b"\n")?;
+        }
         sync_directory(&this.path)?;
         Ok(this)
     }
@@ -105,6 +112,7 @@ impl AppendFile {
             ops: None,
             exists,
             buffer: Vec::new(),
+            last: Vec::new(),
             mark: Mark::default(),
             synced: Mark::default(),
         }
@@ -121,6 +129,7 @@ impl AppendFile {
     ) -> Result<AppendFile, Fault> {
         let mut this = AppendFile { ops: Some(ops), ..AppendFile::resume(path, exists) };
         this.mark = this.io("look at", |ops| ops.stat())?;
+        this.look_back(this.mark.len)?;
         this.synced = this.mark.clone();
         Ok(this)
     }
@@ -140,7 +149,7 @@ impl AppendFile {
     /// # Errors
     /// Fatal when it cannot be read.
     pub fn beginning(&mut self, most: usize) -> Result<Vec<u8>, Fault> {
-        self.io("read", |ops| ops.beginning(most))
+        self.io("read", |ops| ops.read(0, most))
     }
 
     /// Opens the file when that has not happened. After it, [`AppendFile::is_empty`] tells what is there.
@@ -187,8 +196,22 @@ impl AppendFile {
         let buffer = std::mem::take(&mut self.buffer);
         self.io("write", |ops| ops.append(&buffer))?;
         self.mark.len += buffer.len() as u64;
+        let kept = (self.last.len() + buffer.len()).saturating_sub(TAIL).min(self.last.len());
+        self.last.drain(..kept);
+        self.last.extend_from_slice(&buffer[buffer.len().saturating_sub(TAIL)..]);
+        self.mark.tail = crc32c::crc32c(&self.last);
         self.buffer = buffer;
         self.buffer.clear();
+        Ok(())
+    }
+
+    /// Knows the bytes before `len`.
+    fn look_back(&mut self, len: u64) -> Result<(), Fault> {
+        let from = len.saturating_sub(TAIL as u64);
+        let most = usize::try_from(len - from).unwrap_or(TAIL);
+        // Devices have no length.
+        self.last = if most == 0 { Vec::new() } else { self.io("read", |ops| ops.read(from, most))? };
+        self.mark.tail = crc32c::crc32c(&self.last);
         Ok(())
     }
 
@@ -238,12 +261,19 @@ impl AppendFile {
             return Err(lost(&name, &why));
         }
         self.buffer.clear();
+        self.look_back(to.len)?;
+        if to.tail != 0 && self.mark.tail != to.tail {
+            return Err(lost(&name, "holds something else than this run wrote (it was written by another)"));
+        }
         self.set_len(to.len)
     }
 
     fn set_len(&mut self, len: u64) -> Result<(), Fault> {
         self.io("cut", |ops| ops.cut(len))?;
         self.mark.len = len;
+        if len == 0 {
+            self.look_back(0)?;
+        }
         self.synced = self.mark.clone();
         Ok(())
     }

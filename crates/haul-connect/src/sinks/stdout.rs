@@ -59,7 +59,7 @@ impl Sink for StdoutSink {
 
     fn sync(&mut self) -> Result<Mark, Fault> {
         self.flush()?;
-        Ok(Mark { file: 0, len: self.written })
+        Ok(Mark { len: self.written, ..Mark::default() })
     }
 
     fn cut(&mut self, _: &Mark) -> Result<(), Fault> {

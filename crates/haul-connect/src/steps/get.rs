@@ -49,7 +49,7 @@ impl Get {
 
     /// What is attached of a reply that succeeded.
     fn value(&self, reply: &Reply, call: &Call<'_>) -> Result<Bytes, Fault> {
-        let body = &reply.body;
+        let body = &without_mark(&reply.body);
         // 204 and 205 say that there is nothing.
         if body.is_empty() && matches!(reply.status, 204 | 205) {
             return Ok(Bytes::from_static(b"null"));
@@ -60,6 +60,11 @@ impl Get {
         };
         taken.map(|value| owned(value, body)).map_err(|e| no_value(&e, reply, call))
     }
+}
+
+/// JSON without a byte-order mark, which a reader may ignore (RFC 8259 §8.1).
+pub(crate) fn without_mark(body: &Bytes) -> Bytes {
+    body.slice(if body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }..)
 }
 
 /// A value that does not keep a much larger body alive: the budget counts the value only.

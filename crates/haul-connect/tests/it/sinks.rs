@@ -247,12 +247,13 @@ impl FileOps for Failing {
     }
 
     fn stat(&mut self) -> io::Result<Mark> {
-        Ok(Mark { file: 1, len: self.bytes.lock().unwrap().len() as u64 })
+        Ok(Mark { file: 1, len: self.bytes.lock().unwrap().len() as u64, tail: 0 })
     }
 
-    fn beginning(&mut self, most: usize) -> io::Result<Vec<u8>> {
+    fn read(&mut self, from: u64, most: usize) -> io::Result<Vec<u8>> {
         let bytes = self.bytes.lock().unwrap();
-        Ok(bytes[..bytes.len().min(most)].to_vec())
+        let from = usize::try_from(from).unwrap();
+        Ok(bytes[from..bytes.len().min(from + most)].to_vec())
     }
 }
 
@@ -260,7 +261,7 @@ impl FileOps for Failing {
 fn a_disk_that_fails_the_nth_operation_loses_nothing_that_was_marked() {
     let rows: Vec<Row> = (0..40).map(|i| Row(format!("{{\"row\":{i}}}").into())).collect();
     let disk = std::sync::Arc::<std::sync::Mutex<Vec<u8>>>::default();
-    let (mut done, mut mark) = (0, Mark { file: 1, len: 0 });
+    let (mut done, mut mark) = (0, Mark { file: 1, len: 0, tail: 0 });
     for attempt in 0.. {
         let kind = if attempt % 2 == 0 { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
         let ops = Failing { bytes: disk.clone(), left: attempt, kind };

@@ -429,3 +429,10 @@ async fn an_item_in_work_takes_little_memory() {
         assert!(size <= most, "{size} bytes for each item in work");
     }
 }
+
+#[tokio::test]
+async fn a_byte_order_mark_before_json_is_ignored() {
+    let marked = "\u{feff}{\"data\": 1}";
+    assert_eq!(attached(&get(move |_| reply("200 OK", "", marked), "").await.unwrap()), "{\"data\": 1}");
+    assert_eq!(attached(&get(move |_| reply("200 OK", "", marked), "take = \".data\"").await.unwrap()), "1");
+}

@@ -108,7 +108,10 @@ impl Driver {
         while self.has_room() {
             let Some(row) = self.state.due.front() else { return };
             let now = self.shop.clock.now();
-            if let Err(wait) = self.retries.may_retry(&row.fault.origin, now) {
+            // One that begins anew (`haul retry`, or nothing was charged) is no retry.
+            if row.attempts == 0 {
+                self.retries.first_attempts(1);
+            } else if let Err(wait) = self.retries.may_retry(&row.fault.origin, now) {
                 self.state.retry_at = Some(now + wait);
                 return;
             }

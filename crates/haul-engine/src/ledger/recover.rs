@@ -140,9 +140,10 @@ fn slice(r: &Row<'_>) -> rusqlite::Result<RecoveredSlice> {
 }
 
 fn marks(conn: &Connection) -> rusqlite::Result<Vec<(String, Mark)>> {
-    let mut query = conn.prepare("SELECT name, file, len FROM sink ORDER BY name")?;
-    let rows = query
-        .query_map([], |r| Ok((r.get(0)?, Mark { file: unsigned(r.get(1)?), len: unsigned(r.get(2)?) })))?;
+    let mut query = conn.prepare("SELECT name, file, len, tail FROM sink ORDER BY name")?;
+    let rows = query.query_map([], |r| {
+        Ok((r.get(0)?, Mark { file: unsigned(r.get(1)?), len: unsigned(r.get(2)?), tail: r.get(3)? }))
+    })?;
     rows.collect()
 }
 

@@ -162,7 +162,8 @@ CREATE TABLE aggregate (
 CREATE TABLE sink (
   name TEXT PRIMARY KEY,
   file INTEGER NOT NULL,
-  len INTEGER NOT NULL
+  len INTEGER NOT NULL,
+  tail INTEGER NOT NULL
 );
 ";
 

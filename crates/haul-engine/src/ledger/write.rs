@@ -230,11 +230,8 @@ fn exception(tx: &Connection, e: &Exception) -> rusqlite::Result<()> {
 }
 
 fn mark(tx: &Connection, name: &str, m: &Mark) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT OR REPLACE INTO sink (name, file, len) VALUES (?1, ?2, ?3)")?.execute((
-        name,
-        signed(m.file),
-        signed(m.len),
-    ))?;
+    tx.prepare_cached("INSERT OR REPLACE INTO sink (name, file, len, tail) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((name, signed(m.file), signed(m.len), m.tail))?;
     Ok(())
 }
 

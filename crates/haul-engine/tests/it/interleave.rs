@@ -25,7 +25,7 @@ impl Sink for Lines {
     }
 
     fn sync(&mut self) -> Result<Mark, Fault> {
-        Ok(Mark { file: 1, len: self.0.lock().unwrap().len() as u64 })
+        Ok(Mark { file: 1, len: self.0.lock().unwrap().len() as u64, tail: 0 })
     }
 
     fn cut(&mut self, to: &Mark) -> Result<(), Fault> {

@@ -1,5 +1,7 @@
 //! Finds or makes the run of a job, and takes the right to drive it.
 
+use std::path::Path;
+
 use haul_core::Counts;
 use haul_core::job::{
     Given, Identity, IfExists, Job, OutputSpec, StepKind, StepSpec, parse, what_differs, write_frozen,
@@ -9,7 +11,8 @@ use haul_engine::ledger::run::wall;
 use haul_engine::ledger::{Amend, Filter, Reader, RunState};
 use haul_engine::rundir::{Claimed, Intended, RunDir, RunDirError, RunLock, RunName};
 
-use super::{VERSION, spool};
+use super::{VERSION, Wanted, spool};
+use crate::apart::{self, Named};
 use crate::flags::RunFlags;
 use crate::{exit, format, output, runs};
 
@@ -64,6 +67,37 @@ impl Claim<'_> {
         let dir =
             self.name().ok().and_then(|name| runs::state_dir(self.flags.state.as_deref()).get(name.as_str()));
         !self.flags.fresh && dir.is_some_and(|dir| spool::is_kept(&dir))
+    }
+
+    /// Sees to it that nothing that is read, or that another wrote, is overwritten.
+    ///
+    /// # Errors
+    /// Which file would be lost.
+    pub fn keeps_files_apart(&self, wanted: &Wanted<'_>) -> Result<(), String> {
+        let failed_to = self.flags.end.failed_to.as_deref();
+        let named = |what, path| Named { what, path };
+        let mut read = vec![named("the input", Path::new(&wanted.job.source.location))];
+        read.extend(wanted.file.map(|file| named("the job file", Path::new(file.name))));
+        let mut written = Vec::new();
+        written.extend(wanted.job.output.as_ref().map(|o| named("--to", Path::new(&o.path))));
+        written.extend(failed_to.map(|path| named("--failed-to", path)));
+        written.retain(|file| file.path != Path::new("-"));
+        if let Some(problem) = apart::clash(&read, &written) {
+            return Err(problem);
+        }
+        let there = || {
+            let state = runs::state_dir(self.flags.state.as_deref());
+            self.name().is_ok_and(|name| state.get(name.as_str()).is_some())
+        };
+        match failed_to {
+            Some(path) if path.metadata().is_ok_and(|m| m.is_file() && m.len() > 0) && !there() => {
+                Err(format!(
+                    "--failed-to {} exists, and this run did not write it: move it away, or name another file",
+                    path.display()
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes it; a problem has been told, and the exit status is given.

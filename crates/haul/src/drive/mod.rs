@@ -11,6 +11,7 @@ mod ready;
 mod spool;
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -23,6 +24,7 @@ use haul_engine::{Ending, EngineError, Orders, TokioClock, Why, control, socket}
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use crate::apart::{self, Named};
 use crate::copied::Totals;
 use crate::diagnostic::File;
 use crate::flags::RunFlags;
@@ -84,6 +86,10 @@ pub fn drive(wanted: &Wanted<'_>) -> u8 {
     if background.detach && !background.detached {
         return detach::start(wanted.flags.show);
     }
+    if let Err(problem) = claim.keeps_files_apart(wanted) {
+        output::complain(&problem);
+        return exit::USAGE;
+    }
     // Of the job as it was said: messages then call files what the person called them.
     let ready = match Ready::of(&wanted.job, spooled) {
         Ok(ready) => ready.feeding(),
@@ -99,6 +105,15 @@ pub fn drive(wanted: &Wanted<'_>) -> u8 {
 pub fn go_on(again: Again<'_>) -> u8 {
     let Again { job, run, flags } = again;
     let nowhere = Places::default();
+    if let Some(path) = flags.end.failed_to.as_deref() {
+        let read = Named { what: "the input", path: Path::new(&job.source.location) };
+        let mut written = vec![Named { what: "--failed-to", path }];
+        written.extend(job.output.as_ref().map(|o| Named { what: "the output", path: Path::new(&o.path) }));
+        if let Some(problem) = apart::clash(&[read], &written) {
+            output::complain(&problem);
+            return exit::USAGE;
+        }
+    }
     let told = |problem: Problem| problem.tell(&nowhere, None);
     let line = format!("haul retry {}", run.dir.name());
     let spooled = job.source.location == "-" && spool::is_kept(&run.dir);
@@ -223,6 +238,10 @@ fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<En
     let Started { ledger, orders, runtime, metrics } = started;
     let (control, handle) = control();
     let (voice, showing) = progress.watch(handle.clone());
+    let listener = signals::Listener::new(handle.clone(), voice);
+    if let Err(e) = &listener {
+        progress.say(&format!("signals are not heard: {e}"));
+    }
     let ended = runtime.block_on(async {
         // Dropped at the end of the block: the socket goes away before the run's lock.
         let _listening = match socket::listen(dir, handle.clone()) {
@@ -235,15 +254,13 @@ fn carry(started: Started, dir: &RunDir, progress: &Arc<Progress>) -> (Result<En
         if let Some(listener) = metrics {
             tokio::spawn(metrics::serve(listener, handle.clone(), dir.name().to_owned()));
         }
-        let listening = tokio::spawn(signals::obey(handle.clone(), voice));
         let clock = Arc::new(TokioClock::new());
-        let ended = haul_engine::run(orders, Box::new(ledger), clock, control).await;
-        listening.abort();
-        ended
+        haul_engine::run(orders, Box::new(ledger), clock, control).await
     });
     // A thread that waits for standard input must not hold up the end.
     runtime.shutdown_background();
-    // Its last voice went with the runtime.
+    // The last voice goes with it.
+    drop(listener);
     drop(showing.map(JoinHandle::join));
     (ended, handle.snapshot().settled_now)
 }

@@ -1,10 +1,13 @@
 //! `haul check`: what should be there, against what is. Changes nothing.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use haul_core::job::Diagnostic;
 
 use super::copy::CopyArgs;
 use super::get::GetArgs;
+use crate::apart::{self, Named};
 use crate::audit::{self, Audit, Reports};
 use crate::drive::Problem;
 use crate::flags::RunFlags;
@@ -81,7 +84,7 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::USAGE;
         }
     };
-    let (loaded, reports) = match loaded.and_then(|loaded| Ok((loaded, open(&args.reports)?))) {
+    let (loaded, reports) = match loaded.and_then(|loaded| Ok((loaded, open(&args.reports, &loaded)?))) {
         Ok(ready) => ready,
         Err(status) => return status,
     };
@@ -101,7 +104,18 @@ fn meant(said: Result<Said, Vec<Diagnostic>>) -> Result<Loaded, u8> {
     }
 }
 
-fn open(flags: &ReportFlags) -> Result<Reports, u8> {
+fn open(flags: &ReportFlags, loaded: &Loaded) -> Result<Reports, u8> {
+    let read = [
+        Named { what: "the manifest", path: Path::new(&loaded.job.source.location) },
+        Named { what: "the job", path: Path::new(&loaded.name) },
+    ];
+    let said = [("--missing", &flags.missing), ("--different", &flags.different), ("--extra", &flags.extra)];
+    let written = said.iter().filter_map(|(what, path)| Some((what, path.as_deref().filter(|p| *p != "-")?)));
+    let written: Vec<_> = written.map(|(what, path)| Named { what, path: Path::new(path) }).collect();
+    if let Some(problem) = apart::clash(&read, &written) {
+        output::complain(&problem);
+        return Err(exit::USAGE);
+    }
     let open = |said: &Option<String>| {
         said.as_deref().map(audit::Report::open).transpose().map_err(|message| {
             output::complain(&message);

@@ -105,3 +105,10 @@ impl Said {
         self
     }
 }
+
+/// Ctrl-C.
+#[cfg(unix)]
+pub(crate) fn interrupt(child: &std::process::Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}

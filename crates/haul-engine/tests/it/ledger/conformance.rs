@@ -59,7 +59,7 @@ fn a_commit_is_all_there_after_reopening(kept: &mut dyn Kept) {
     c.slices[0].state = SliceState::Read;
     c.slices.push(at(3, 0, Counts::default()));
     c.slices[1].resume.cursor = None;
-    c.marks = vec![("out.jsonl".into(), Mark { file: u64::MAX, len: 77 })];
+    c.marks = vec![("out.jsonl".into(), Mark { file: u64::MAX, len: 77, tail: u32::MAX })];
     let log = Saved::Log { file: "foods.log".into(), len: 1 << 40 };
     c.aggregates = vec![("foods".into(), log.clone()), ("stats".into(), Saved::Small(vec![0, 1, 255]))];
     ledger.commit(&c).unwrap();
