@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use haul_core::job::is_secret_header;
+use haul_core::job::{Diagnostic, Place, Places, is_secret_header};
 use haul_core::secret::{SecretFrom, SecretSpec};
 
 use super::Problems;
@@ -19,6 +19,32 @@ pub fn headers(said: &[String], services: &mut Services, out: &mut Problems) -> 
         }
     }
     secrets
+}
+
+/// The headers that go to one URL, and the secrets among them.
+#[derive(Default)]
+pub struct UrlHeaders {
+    /// As they were said.
+    pub said: Vec<String>,
+    /// As they stand.
+    pub plain: BTreeMap<String, String>,
+    /// By names of their own.
+    pub secrets: Vec<(String, SecretSpec)>,
+}
+
+/// The headers of `haul try URL`.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn headers_of_url(url: &str, said: &[String]) -> Result<UrlHeaders, Vec<Diagnostic>> {
+    let (mut services, mut places, mut out) = (Services::default(), Places::default(), Problems::default());
+    services.take(url, "url", &Place::Argument(url.to_owned()), &mut places);
+    let secrets = headers(said, &mut services, &mut out).into_iter().collect();
+    if !out.0.is_empty() {
+        return Err(out.0);
+    }
+    let plain = services.into_inner().into_values().next().map(|service| service.headers).unwrap_or_default();
+    Ok(UrlHeaders { said: said.to_vec(), plain, secrets })
 }
 
 type Refusal = (String, String);

@@ -15,6 +15,7 @@ pub use copy::copy;
 pub use crawl::crawl;
 pub use enrich::enrich;
 pub use get::get;
+pub use header::{UrlHeaders, headers_of_url};
 pub use pace::overlay;
 pub use service::{authority_with_port, find_service, is_name};
 pub use source::format_of;

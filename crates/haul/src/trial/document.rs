@@ -39,7 +39,9 @@ pub fn commands(place: &str, link: Option<&str>, value: &Value) -> Vec<String> {
     let (pattern, field) = pattern(place);
     let name = name(place);
     let inner = value.as_object().and_then(|o| o.iter().find(|(_, v)| v.is_object()).map(|(k, _)| k));
-    let take = inner.map_or(String::new(), |inner| format!(" --take {name}=.{inner}"));
+    let take = inner.map_or(String::new(), |inner| {
+        format!(" --take {}", quoted(&format!("{name}={}", member("", inner))))
+    });
     vec![format!(
         "haul try enrich {field}s.csv --columns {field} --lookup {name}='{pattern}'{take} --to out.jsonl   one request for each {field} in {field}s.csv, a file with one a line"
     )]
@@ -95,10 +97,9 @@ fn paging(url: &str, value: &Value) -> Option<(String, String)> {
     if let Some((name, path, value)) = next {
         let text = value.as_str().unwrap_or_default();
         if text.starts_with("http") || text.starts_with('/') {
-            return Some((url.to_owned(), format!("--next-url {path}")));
+            return Some((url.to_owned(), format!("--next-url {}", quoted(path))));
         }
-        let word = name.trim_start_matches("next").trim_start_matches('_').to_lowercase();
-        let word = if word.is_empty() { "cursor".to_owned() } else { word };
+        let word = parameter(name);
         let param =
             asked(&[&word, "offset", "cursor", "after", "start", "page_token"]).unwrap_or(word.clone());
         let flag = if value.is_number() || word == "offset" || value.is_null() && param == "offset" {
@@ -106,16 +107,54 @@ fn paging(url: &str, value: &Value) -> Option<(String, String)> {
         } else {
             "cursor"
         };
-        return Some((without(url, &param), format!("--{flag} {param} --next {path}")));
+        return Some((without(url, &param), format!("--{flag} {param} --next {}", quoted(path))));
+    }
+    // Hypermedia: {"_links": {"next": {"href": …}}}.
+    let link = |(_, path, v): &&(String, String, Value)| path.ends_with(".next.href") && v.is_string();
+    if let Some((_, path, _)) = found.iter().find(link) {
+        return Some((url.to_owned(), format!("--next-url {}", quoted(path))));
+    }
+    let number = |wanted: &str| found.iter().find(|(name, _, v)| name == wanted && v.is_number());
+    if number("offset").is_some() || asked(&["offset"]).is_some() {
+        let size = number("limit").map_or(String::new(), |(_, _, n)| format!(" --page-size limit={n}"));
+        let base = without(url, "offset");
+        let base = if size.is_empty() { base } else { without(&base, "limit") };
+        return Some((base, format!("--offset offset{size}")));
+    }
+    let more = found.iter().find(|(name, _, v)| name == "has_more" && v.is_boolean());
+    if let (Some((_, more, _)), Some((items, _, record))) = (more, items(value))
+        && let Some(id) = record.keys().find(|name| *name == "id")
+    {
+        let next = format!("--next 'if {more} then {items}[-1].{id} else null end'");
+        return Some((without(url, "starting_after"), format!("--cursor starting_after {next}")));
     }
     let page = found.iter().any(|(name, ..)| matches!(name.as_str(), "page" | "pages" | "total_pages"));
     let param = asked(&["page", "p"]).or_else(|| page.then(|| "page".to_owned()))?;
     Some((without(url, &param), format!("--page {param}")))
 }
 
+/// The parameter that takes the value of `nextPageToken`, `next_cursor`, `next`: services hand out a
+/// name, and mean it as it is written.
+fn parameter(name: &str) -> String {
+    let rest = name.strip_prefix("next").or(name.strip_prefix("Next")).unwrap_or(name);
+    let rest = rest.trim_start_matches('_');
+    let mut letters = rest.chars();
+    match letters.next() {
+        None => "cursor".to_owned(),
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    if path.contains('"') { format!("'{path}'") } else { path.to_owned() }
+}
+
 fn is_next(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.starts_with("next") || matches!(name.as_str(), "cursor" | "continuation" | "continue")
+    name.starts_with("next")
+        || name.ends_with("nextlink")
+        || matches!(name.as_str(), "cursor" | "continuation" | "continue")
 }
 
 /// Members that are no list and no object: name, path, value.
@@ -190,7 +229,14 @@ fn pattern(url: &str) -> (String, String) {
             let at = url.rfind(id).unwrap_or(url.len());
             (format!("{}{{id}}{}", &url[..at], &url[at + id.len()..]), "id".to_owned())
         }
-        None => (format!("{}/{{id}}", url.trim_end_matches('/')), "id".to_owned()),
+        None => match url[path..].split(['?', '#']).next().and_then(|p| p.rsplit_once('/')) {
+            // A name with a number in it is one of many as well: `u-0003`.
+            Some((folder, id)) if id.bytes().any(|b| b.is_ascii_digit()) => {
+                let at = path + folder.len() + 1;
+                (format!("{}{{id}}{}", &url[..at], &url[at + id.len()..]), "id".to_owned())
+            }
+            _ => (format!("{}/{{id}}", url.trim_end_matches('/')), "id".to_owned()),
+        },
     }
 }
 
@@ -230,6 +276,27 @@ mod tests {
             Some(("http://h/f".into(), "--page page".into()))
         );
         assert_eq!(page("http://h/f", r#"{"items":[{}]}"#), None);
+        let flags = |url: &str, text: &str| page(url, text).unwrap().1;
+        assert_eq!(
+            flags("http://h/f", r#"{"items":[{}],"nextPageToken":"x1"}"#),
+            "--cursor pageToken --next .nextPageToken"
+        );
+        assert_eq!(
+            page("http://h/f?offset=0&limit=50", r#"{"count":237,"offset":0,"limit":50,"results":[{}]}"#),
+            Some(("http://h/f".into(), "--offset offset --page-size limit=50".into()))
+        );
+        assert_eq!(
+            flags("http://h/f", r#"{"value":[{}],"@odata.nextLink":"http://h/f?skip=5"}"#),
+            "--next-url '.\"@odata.nextLink\"'"
+        );
+        assert_eq!(
+            flags("http://h/f", r#"{"items":[{}],"_links":{"next":{"href":"/f?p=2"}}}"#),
+            "--next-url ._links.next.href"
+        );
+        assert_eq!(
+            flags("http://h/f", r#"{"has_more":true,"data":[{"id":"a"}]}"#),
+            "--cursor starting_after --next 'if .has_more then .data[-1].id else null end'"
+        );
     }
 
     #[test]
@@ -246,6 +313,7 @@ mod tests {
         assert_eq!(pattern("http://h:8000/users/42").0, "http://h:8000/users/{id}");
         assert_eq!(pattern("http://h/q?user=7&x=y").0, "http://h/q?user={id}&x=y");
         assert_eq!(pattern("http://h:80/users").0, "http://h:80/users/{id}");
+        assert_eq!(pattern("http://h:80/user/u-0003?x=y").0, "http://h:80/user/{id}?x=y");
         assert_eq!(name("http://h:8000/users/42"), "user");
     }
 

@@ -7,6 +7,7 @@ use haul_connect::assemble::{AssembleContext, assemble};
 use haul_connect::http::{
     BodyUse, Call, Client, ClientOptions, HeaderLines, Method, RequestHeaders, StatusRules, Url,
 };
+use haul_connect::secrets::Credential;
 use haul_core::cx::RunKey;
 use haul_core::job::{Given, RowFormat, parse};
 use haul_core::{Budget, Cx, Fault, Lanes, Opener, limits};
@@ -17,7 +18,7 @@ use super::advice::columns;
 use super::document::commands;
 use super::lanes::FreeLanes;
 use crate::drive::Problem;
-use crate::lower::format_of;
+use crate::lower::{UrlHeaders, format_of};
 use crate::{exit, format, output, runs};
 
 /// Characters shown of what is there.
@@ -28,7 +29,7 @@ const ROWS: usize = 5;
 const DOCUMENT: u64 = 8 * 1024 * 1024;
 
 /// Looks at a URL or a file; shows what is there and what could be typed. The exit status is given.
-pub fn look(what: &str) -> Result<u8, Problem> {
+pub fn look(what: &str, headers: &UrlHeaders) -> Result<u8, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -40,8 +41,15 @@ pub fn look(what: &str) -> Result<u8, Problem> {
         return Ok(exit::DONE);
     }
     let good = match (is_url, format_of(what)) {
-        (true, None) => runtime.block_on(url(what))?,
-        (_, format) => runtime.block_on(rows(what, format.unwrap_or(RowFormat::Csv)))?,
+        (true, None) => runtime.block_on(url(what, headers))?,
+        (_, Some(format)) => runtime.block_on(rows(what, format))?,
+        (false, None) => match content(what)? {
+            Content::Scores => {
+                tell(&[format!("haul top {what} 10   the highest scores")]);
+                true
+            }
+            Content::Rows(format) => runtime.block_on(rows(what, format))?,
+        },
     };
     runtime.shutdown_background();
     Ok(if good { exit::DONE } else { exit::OPEN })
@@ -54,18 +62,51 @@ fn document(name: &str) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(path).ok().filter(|_| small)?).ok()
 }
 
-async fn url(text: &str) -> Result<bool, Problem> {
+/// What a file without a telling name holds.
+enum Content {
+    /// `SCORE: {…}` lines.
+    Scores,
+    /// Items.
+    Rows(RowFormat),
+}
+
+/// Judges by the first line.
+fn content(name: &str) -> Result<Content, Problem> {
+    use std::io::{BufRead, Read};
+    let told = |e: std::io::Error| Problem::Start(format!("{name}: {e}"));
+    let file = std::fs::File::open(name).map_err(told)?;
+    let mut line = Vec::new();
+    std::io::BufReader::new(file.take(DOCUMENT)).read_until(b'\n', &mut line).map_err(told)?;
+    let line = String::from_utf8_lossy(&line);
+    let line = line.trim();
+    let score = line.split_once(':').is_some_and(|(score, rest)| {
+        score.trim().parse::<f64>().is_ok() && rest.trim_start().starts_with('{')
+    });
+    Ok(match line {
+        _ if score => Content::Scores,
+        _ if line.starts_with("http://") || line.starts_with("https://") => Content::Rows(RowFormat::Urls),
+        _ if line.starts_with('{') => Content::Rows(RowFormat::Jsonl),
+        _ if line.contains('\t') => Content::Rows(RowFormat::Tsv),
+        _ => Content::Rows(RowFormat::Csv),
+    })
+}
+
+async fn url(text: &str, headers: &UrlHeaders) -> Result<bool, Problem> {
     let url = Url::parse(text).map_err(|e| Problem::Start(e.to_string()))?;
     let client = Client::new(ClientOptions::default());
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(limits::MEMORY_DEFAULT), RunKey([0; 16]));
     let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
-    let none = HeaderLines::new();
-    let own = HeaderLines::standard("application/json, */*", &none);
+    let mut plain = HeaderLines::new();
+    for (name, value) in &headers.plain {
+        plain.push(name, value).map_err(|e| Problem::Start(e.to_string()))?;
+    }
+    let secret = Credential::new(headers.secrets.clone()).lines().await?;
+    let own = HeaderLines::standard("application/json, */*", &plain);
     let call = Call {
         method: Method::Get,
         url: &url,
-        headers: RequestHeaders { own: &own, idempotency: None, configured: &none, secret: &none },
+        headers: RequestHeaders { own: &own, idempotency: None, configured: &plain, secret: &secret },
         body: None,
         body_use: BodyUse::Keep,
         timeout: std::time::Duration::from_secs(60),
@@ -88,20 +129,38 @@ async fn url(text: &str) -> Result<bool, Problem> {
     ));
     output::line(&format!("  {}", format::plain(&String::from_utf8_lossy(&reply.body), SHOWN)));
     let advice = match reply.status {
+        401 | 403 if !headers.secrets.is_empty() => {
+            vec![format!("another value for the header: access is refused with it ({})", reply.status)]
+        }
         401 | 403 => vec![format!(
-            "haul try enrich - --lookup thing='{text}' -H 'thing=Authorization: Bearer {{env:TOKEN}}'   access is refused; TOKEN is a variable of yours"
+            "haul try '{text}' -H 'Authorization: Bearer {{env:TOKEN}}'   access is refused; TOKEN is a variable of yours"
         )],
         200..300 if reply.looks_like_html() => {
             vec!["another URL: this is a page for people; look for the service's API".to_owned()]
         }
         200..300 => match serde_json::from_slice::<Value>(&reply.body) {
-            Ok(value) => commands(text, reply.link.as_deref(), &value),
+            Ok(value) => with_headers(commands(text, reply.link.as_deref(), &value), &headers.said),
+            Err(_) if reply.body.contains(&0) || std::str::from_utf8(&reply.body).is_err() => {
+                vec!["haul get urls.txt --to files   this is a file; urls.txt has one URL a line".to_owned()]
+            }
             Err(_) => vec![format!("haul try enrich '{text}' --jsonl   (or --csv) if these are rows")],
         },
+        429 | 500.. => vec!["again: the service has a problem of its own at the moment".to_owned()],
         _ => vec!["another URL: this one has nothing to work on".to_owned()],
     };
     tell(&advice);
     Ok((200..300).contains(&reply.status))
+}
+
+/// The same commands with the headers that were said; not where there is another host to be filled in.
+fn with_headers(lines: Vec<String>, said: &[String]) -> Vec<String> {
+    let flags: String = said.iter().map(|header| format!(" -H '{header}'")).collect();
+    let with = |line: String| match line.split_once("   ") {
+        _ if line.contains("https://HOST") => line,
+        Some((command, why)) => format!("{command}{flags}   {why}"),
+        None => line + &flags,
+    };
+    lines.into_iter().map(with).collect()
 }
 
 fn tell(advice: &[String]) {
@@ -163,8 +222,9 @@ async fn first_records(opener: &dyn Opener) -> Result<Vec<Map<String, Value>>, F
 
 /// Whether a word names something to look at rather than a job file.
 pub fn is_input(word: &str) -> bool {
+    let path = Path::new(word);
     word.contains("://")
-        || format_of(word).is_some() && Path::new(word).extension().is_none_or(|e| e != "toml")
+        || path.extension().is_none_or(|e| e != "toml") && (format_of(word).is_some() || path.is_file())
 }
 
 /// Whether a word looks like a URL without its scheme: `localhost:8000/users/1`, `example.org/items`.

@@ -19,6 +19,9 @@ pub struct TryArgs {
     /// A job file; or a URL or a file of rows, to be told what could be typed for it
     #[arg(value_name = "JOB.toml|URL|FILE", required = true)]
     what: Option<String>,
+    /// A header for a URL that is looked at: 'Authorization: Bearer {env:TOKEN}'
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// An object a line for each item
     #[arg(long)]
     json: bool,
@@ -53,7 +56,20 @@ enum Tried {
 pub fn run(args: &TryArgs) -> u8 {
     if let Some(what) = args.what.as_deref().filter(|w| trial::is_input(w)) {
         let nowhere = haul_core::job::Places::default();
-        return trial::look(what).unwrap_or_else(|problem: Problem| problem.tell(&nowhere, None));
+        let headers = match lower::headers_of_url(what, &args.headers) {
+            Ok(headers) => headers,
+            Err(found) => {
+                diagnostic::tell_all(&found, None);
+                return exit::USAGE;
+            }
+        };
+        return trial::look(what, &headers).unwrap_or_else(|problem: Problem| problem.tell(&nowhere, None));
+    }
+    if !args.headers.is_empty() {
+        output::complain(
+            "-H here goes with a URL; with a verb it stands behind the verb: haul try enrich … -H …",
+        );
+        return exit::USAGE;
     }
     if let Some(what) = args.what.as_deref().filter(|w| trial::is_address(w)) {
         output::complain(&format!("{what} is no file; if it is a URL, say how it is reached"));
