@@ -195,8 +195,19 @@ async fn rows(name: &str, kind: RowFormat) -> Result<bool, Problem> {
         RowFormat::Jsonl => String::new(),
         _ => columns(&records).map_or(String::new(), |c| format!(" --columns {c}")),
     };
+    // Formats that the name does not tell.
+    let flag = match kind {
+        _ if format_of(name).is_some() => "",
+        RowFormat::Urls => {
+            tell(&[format!("haul try get {name} --to files")]);
+            return Ok(true);
+        }
+        RowFormat::Jsonl => " --jsonl",
+        RowFormat::Tsv => " --tsv",
+        _ => " --csv",
+    };
     tell(&[format!(
-        "haul try enrich {name}{columns} --lookup thing='https://HOST/things/{{{field}}}' --to out.jsonl"
+        "haul try enrich {name}{flag}{columns} --lookup thing='https://HOST/things/{{{field}}}' --to out.jsonl"
     )]);
     Ok(true)
 }

@@ -191,3 +191,47 @@ fn what_is_missing_or_wrong_is_suggested() {
     let out = scene.place.haul(&["try", "enrich", "pairs.csv", &video]).ended(3).out;
     assert!(advice(&out).contains(&"-H 'videos=Authorization: Bearer {env:TOKEN}'".to_owned()), "{out}");
 }
+
+#[test]
+fn an_api_that_wants_a_credential_is_explored_with_it() {
+    let (at, _requests) = crate::secrets::service(|request| {
+        let (status, body) = match request.to_ascii_lowercase().contains("authorization: bearer s3cret") {
+            true => ("200 OK", "{\"items\":[{\"id\":1}],\"nextPageToken\":\"t2\"}"),
+            false => ("401 Unauthorized", "{}"),
+        };
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+    });
+    let place = crate::program::Place::new();
+    let url = format!("{at}/page");
+    let refused = place.haul(&["try", &url]).ended(3).out;
+    let line = advice(&refused).remove(0);
+    assert_eq!(line, format!("haul try '{url}' -H 'Authorization: Bearer {{env:TOKEN}}'"));
+    let args = words(line.strip_prefix("haul ").unwrap());
+    let with = |token: &str| crate::program::said(place.command(&args).env("TOKEN", token).output().unwrap());
+    assert!(with("wrong").ended(3).out.contains("another value for the header"));
+    let seen = with("s3cret").ended(0).out;
+    let header = "-H 'Authorization: Bearer {env:TOKEN}'";
+    assert_eq!(
+        advice(&seen).remove(0),
+        format!(
+            "haul try crawl '{url}' --items .items --cursor pageToken --next .nextPageToken --to rows.jsonl {header}"
+        )
+    );
+    assert!(!seen.contains("s3cret"), "{seen}");
+    place.haul(&["try", "nosuch.toml", "-HAccept: x"]).ended(64).told(&["-H here goes with a URL"]);
+}
+
+#[test]
+fn a_file_is_known_by_its_first_line() {
+    let place = crate::program::Place::new();
+    place.write("urls.txt", "http://127.0.0.1:9/1.png\n");
+    place.write("ids.txt", "1\ta\n2\tb\n");
+    place.write("ranked.txt", "5: {\"id\":\"a\"}\n");
+    place.write("records", "{\"id\":1}\n");
+    let look = |name: &str| advice(&place.haul(&["try", name]).ended(0).out).remove(0);
+    assert!(look("urls.txt").starts_with("haul try get urls.txt --to "), "{}", look("urls.txt"));
+    assert!(look("ids.txt").starts_with("haul try enrich ids.txt --tsv --columns "), "{}", look("ids.txt"));
+    assert_eq!(look("ranked.txt"), "haul top ranked.txt 10");
+    assert!(look("records").starts_with("haul try enrich records --jsonl --lookup "), "{}", look("records"));
+}
