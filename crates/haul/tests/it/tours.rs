@@ -64,7 +64,7 @@ fn the_front_page_and_the_guide_can_be_followed() {
         let stage = Stage::new(PAIRS, |s| s.latency_ms = 2.0);
         before(&page, &stage);
         for line in lines.iter().filter(|l| !is_left_out(l)) {
-            if line.starts_with("run ") && line.contains(" -d") {
+            if line.contains(" -d ") {
                 // Long enough to be steered.
                 stage.feed(30_000);
             }
