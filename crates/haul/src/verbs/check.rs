@@ -84,10 +84,11 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::USAGE;
         }
     };
-    let (loaded, reports) = match loaded.and_then(|loaded| Ok((loaded, open(&args.reports, &loaded)?))) {
-        Ok(ready) => ready,
-        Err(status) => return status,
-    };
+    let (loaded, reports) =
+        match loaded.and_then(|loaded| open(&args.reports, &loaded).map(|reports| (loaded, reports))) {
+            Ok(ready) => ready,
+            Err(status) => return status,
+        };
     let file = (!loaded.name.is_empty()).then(|| loaded.file());
     let audit = Audit { job: &loaded.job, flags, reread: args.reports.reread, json };
     audit::of_job(&audit, reports).unwrap_or_else(|problem: Problem| problem.tell(&loaded.places, file))

@@ -156,12 +156,19 @@ fn a_killed_chain_goes_on_at_its_page() {
         "--count=.food_id:3",
     ];
     let mut child = place.command(&args).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(900));
+    // Something is committed, when a busy machine gets to it: the rows of a second commit are there.
+    let mut lengths = std::collections::BTreeSet::from([0]);
+    while lengths.len() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before anything was committed");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        lengths.insert(place.file("out.jsonl").metadata().map_or(0, |m| m.len()));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
+    let before = lab.truth(Service::Pages).unwrap().requests;
     place.haul(&args).ended(0);
     let out = place.read("out.jsonl");
     assert_eq!(out.lines().count() as u64, RECORDS);
     let truth = lab.truth(Service::Pages).unwrap();
-    assert!(truth.repeated < 20, "{} pages were asked for again", truth.repeated);
+    assert!(truth.repeated < before, "{} of {before} pages were asked for again", truth.repeated);
 }
