@@ -151,3 +151,15 @@ pub const LISTED: usize = 1000;
 pub const LISTED_NAMES: usize = 32_768;
 /// How long addresses are remembered: short enough to follow a fail-over by DNS.
 pub const DNS_AGE: Duration = Duration::from_secs(30);
+/// Files from this size on may come over several connections: below it, it is over before anybody knows
+/// whether that would pay.
+pub const SPREAD_FROM: u64 = 16 * MIB as u64;
+/// Least of a file that is worth a connection of its own: it costs a round trip, a slow start, and what the
+/// one before it has already sent beyond.
+pub const SPREAD_LEAST: u64 = 2 * MIB as u64;
+/// Connections over which files of one service come, beyond one for each file: what browsers and download
+/// programs allow themselves.
+pub const FILE_CONNECTIONS: u32 = 8;
+/// A file that comes over several connections notes what is there after so many bytes: what a crash may
+/// repeat of each.
+pub const SPREAD_NOTED: u64 = 8 * MIB as u64;

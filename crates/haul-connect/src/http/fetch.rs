@@ -53,6 +53,10 @@ pub trait Receive: Send {
     fn first(&mut self, bytes: &[u8], url: &Url) -> Result<(), Fault>;
     /// The next bytes.
     fn body(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+    /// True when the rest is not needed: the request ends here, as if that were all.
+    fn is_enough(&self) -> bool {
+        false
+    }
 }
 
 /// How a request for a body ended.
@@ -259,7 +263,7 @@ impl Body<'_, '_> {
                     to.body(self.answered.reader.body())?;
                     self.answered.reader.clear_body();
                 }
-                if done {
+                if done || to.is_enough() {
                     return Ok(());
                 }
             }

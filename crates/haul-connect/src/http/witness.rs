@@ -86,4 +86,8 @@ impl Receive for Watched<'_> {
     fn body(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.to.body(bytes)
     }
+
+    fn is_enough(&self) -> bool {
+        self.to.is_enough()
+    }
 }

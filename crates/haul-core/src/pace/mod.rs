@@ -9,6 +9,7 @@ pub mod hint;
 pub mod limit;
 pub mod quota;
 pub mod share;
+pub mod spread;
 
 pub use backoff::{Backoff, Retry, Tried};
 pub use bandwidth::Bandwidth;
@@ -18,3 +19,4 @@ pub use gcra::{Gcra, Rate};
 pub use limit::Limiter;
 pub use quota::Quotas;
 pub use share::RetryShare;
+pub use spread::Spread;

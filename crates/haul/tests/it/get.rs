@@ -271,6 +271,61 @@ fn servers_without_ranges_and_slow_ones_are_coped_with() {
     }
 }
 
+/// A file of 48 MB, of which each connection brings 16 MB a second.
+fn large() -> (Scene, String) {
+    let scene = Scene::new(|s| (s.slow_rate, s.slow_bytes) = (1.0, 16_000_000));
+    let text = scene.manifest(1, Form::Urls, 48_000_000..=48_000_000);
+    scene.place.write("urls.txt", &text);
+    (scene, String::from_utf8(text).unwrap().trim().to_owned())
+}
+
+#[test]
+fn a_large_file_comes_over_more_connections_where_they_bring_more() {
+    let (scene, url) = large();
+    let get = ["get", "urls.txt", "--to=content"];
+    let killed_while_parts_come = |scene: &Scene| {
+        let mut child = scene.place.command(&get).spawn().unwrap();
+        while !scene.truth().statuses.contains_key(&206) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(scene.saved().is_empty(), "nothing has its name yet");
+    };
+    killed_while_parts_come(&scene);
+    scene.lab.reset();
+    scene.place.haul(&get).ended(0);
+    assert!(scene.saved().into_values().eq([scene.served(&url)]));
+    let statuses = scene.truth().statuses;
+    assert_eq!(statuses.get(&200), None, "it goes on with what was there: {statuses:?}");
+
+    // Parts of the old one must not become parts of the new one.
+    scene.lab.reset();
+    std::fs::remove_dir_all(scene.place.file("content")).unwrap();
+    killed_while_parts_come(&scene);
+    scene.lab.set(Service::Files, |s| s.generation = 1).unwrap();
+    scene.place.haul(&get).ended(0);
+    assert!(scene.saved().into_values().eq([scene.served(&url)]));
+}
+
+#[test]
+fn a_large_file_comes_whole_when_parts_are_refused_or_another_appears_meanwhile() {
+    for change in [|s: &mut Script| s.no_ranges = true, |s: &mut Script| s.generation = 1] {
+        let (scene, url) = large();
+        let begun = scene.served(&url);
+        let child = scene.place.command(&["get", "urls.txt", "--to=content"]).spawn().unwrap();
+        while scene.truth().requests < 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        scene.lab.set(Service::Files, change).unwrap();
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+        let truth = scene.truth();
+        assert_eq!(truth.statuses.get(&200), Some(&2), "a part was asked for once: {:?}", truth.statuses);
+        assert!(scene.saved().into_values().eq([begun]), "what came at first was whole");
+    }
+}
+
 #[test]
 fn identical_urls_are_fetched_once() {
     let scene = Scene::new(|s| s.latency_ms = 20.0);

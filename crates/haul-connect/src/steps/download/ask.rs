@@ -2,6 +2,7 @@
 
 use haul_core::{Cx, Fault};
 
+use super::ranges::Range;
 use super::{Download, Got};
 use crate::http::fetch::{Fetched, Receive};
 use crate::http::reply::{bounded, origin_of};
@@ -18,15 +19,15 @@ pub(super) enum Asked {
 }
 
 impl Download {
-    /// Asks for a file, or for what follows `from` (bytes that are there, and the validator they came
-    /// with), and hands its body to `to`.
+    /// Asks for a file, or for some bytes of it (as long as it has this validator), and hands its body to
+    /// `to`.
     ///
     /// # Errors
     /// As [`crate::http::Client::fetch`], and those of statuses that mean one.
     pub(super) async fn ask(
         &self,
         url: &Url,
-        from: Option<(u64, &str)>,
+        some: Option<(Range, &str)>,
         to: &mut dyn Receive,
         cx: &Cx<'_>,
     ) -> Result<Asked, Fault> {
@@ -34,9 +35,9 @@ impl Download {
         let secret = at_home.lines().await?;
         let mut own = HeaderLines::new();
         own.push_all(at_home.standard());
-        if let Some((at, validator)) = from {
+        if let Some(((from, to), validator)) = some {
             let push = |own: &mut HeaderLines| {
-                own.push("Range", &format!("bytes={at}-"))?;
+                own.push("Range", &format!("bytes={from}-{}", to.saturating_sub(1)))?;
                 own.push("If-Range", validator)
             };
             push(&mut own).map_err(|e| Fault::permanent("header", e.to_string()))?;
@@ -59,7 +60,7 @@ impl Download {
             Fetched::Whole => return Ok(Asked::Whole),
             Fetched::Reply(reply) => reply,
         };
-        if reply.status == 416 && from.is_some() {
+        if reply.status == 416 && some.is_some() {
             return Ok(Asked::Beyond);
         }
         if matches!(reply.status, 401 | 403) {

@@ -7,16 +7,21 @@ mod claims;
 mod compare;
 mod depot;
 mod digest;
+mod fetching;
 mod finishing;
+mod flows;
 mod home;
+mod inlet;
 pub(crate) mod kind;
 mod look;
 mod names;
+mod note;
 mod part;
+mod ranges;
 mod wanted;
 
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -34,9 +39,9 @@ use crate::http::redact::redact;
 use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::stores::disk::{disk_fault, mtime};
-use ask::Asked;
 use depot::{Open, Prepared, lock};
 use digest::Digests;
+use flows::Flows;
 use home::Homes;
 use part::{Complete, Expected, Part, check_type};
 use wanted::Wanted;
@@ -69,6 +74,7 @@ pub struct DownloadSpec {
 pub struct Download {
     spec: DownloadSpec,
     homes: Homes,
+    flows: Flows,
 }
 
 /// What became of one file.
@@ -95,7 +101,7 @@ impl Download {
     /// A step.
     pub fn new(mut spec: DownloadSpec) -> Self {
         let homes = Homes::new(std::mem::take(&mut spec.homes), &spec.headers);
-        Download { spec, homes }
+        Download { spec, homes, flows: Flows::default() }
     }
 
     async fn all(&self, item: &Item, wanted: &[Wanted], cx: &Cx<'_>) -> Result<Applied, Fault> {
@@ -238,45 +244,24 @@ impl Download {
             keep_free: self.spec.keep_free,
             noted: &open.noted,
         };
-        let mut part = Part::open(path.clone(), &expected)?;
-        if !part.is_whole() {
-            match self.fetch(&mut part, target, cx).await {
-                Ok(None) => {}
-                Ok(Some(got)) => {
+        let part = Mutex::new(Part::open(path.clone(), &expected)?);
+        let fetched = self.fetch(&part, target, cx).await;
+        let mut part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match fetched {
+            Ok(None) => part.finish(target.url).await.map(|complete| Ok((complete, path))),
+            Ok(Some(got)) => {
+                part.discard();
+                Ok(Err(got))
+            }
+            Err(fault) => {
+                let goes_on = matches!(fault.class(), FaultClass::Transient | FaultClass::Throttled);
+                let kept = (goes_on || fault.code() == "disk_full") && part.keep();
+                if !kept && fault.code() != "disk_full" {
                     part.discard();
-                    return Ok(Err(got));
                 }
-                Err(fault) => {
-                    let goes_on = matches!(fault.class(), FaultClass::Transient | FaultClass::Throttled);
-                    if !(goes_on && part.is_worth_keeping() || fault.code() == "disk_full") {
-                        part.discard();
-                    }
-                    return Err(fault);
-                }
+                Err(fault)
             }
         }
-        part.finish(target.url).map(|complete| Ok((complete, path)))
-    }
-
-    /// Fetches what is missing of a part; `Some`: a status says otherwise.
-    async fn fetch(
-        &self,
-        part: &mut Part<'_>,
-        target: &Target<'_>,
-        cx: &Cx<'_>,
-    ) -> Result<Option<Got>, Fault> {
-        let url = target.url;
-        for again in [false, true] {
-            let from = part.validator.clone().filter(|_| part.len > 0).map(|v| (part.len, v));
-            match self.ask(url, from.as_ref().map(|(at, v)| (*at, &**v)), part, cx).await? {
-                Asked::Whole => return Ok(None),
-                Asked::Otherwise(got) => return Ok(Some(got)),
-                // The file is another one, and shorter.
-                Asked::Beyond if !again => part.restart()?,
-                Asked::Beyond => break,
-            }
-        }
-        Err(Fault::transient("range", bounded(format!("{url}: it refuses the part it is asked for"))))
     }
 }
 

@@ -1,36 +1,32 @@
-//! An unfinished file: written block by block as it arrives, looked at from its first bytes, and kept
-//! for another attempt when its connection breaks.
+//! An unfinished file: written as it arrives, looked at from its first bytes, and kept for another
+//! attempt when a connection breaks. Several connections may bring parts of it.
 //!
-//! A large one has a note beside it (`NAME.part.note`): what it is a part of, and in which boot of the
-//! machine it was written. After a crash of the program it goes on where it was; after one of the
-//! machine, when nobody knows which blocks are real, it starts over.
+//! A large one has a note beside it: after a crash of the program it goes on where it was.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use haul_core::limits::{SPREAD_FROM, SPREAD_NOTED};
 use haul_core::{Fault, FaultClass};
-use serde::{Deserialize, Serialize};
 
 use super::digest::{Checksum, Digests};
+use super::flows::Flow;
 use super::kind::{self, Mismatch};
+use super::note::{Note, digest_rest, write_at};
+use super::ranges::{Range, Ranges, UNKNOWN};
 use crate::http::Url;
-use crate::http::fetch::{FetchHead, Receive};
+use crate::http::fetch::FetchHead;
 use crate::http::reply::{bounded, excerpt, origin_of};
 use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room};
 
 /// A file below this is not worth a note: it is fetched again.
 const NOTED_FROM: u64 = 1024 * 1024;
 
-/// What a note says.
-#[derive(Serialize, Deserialize, PartialEq, Eq, Debug)]
-struct Note {
-    url: u64,
-    validator: String,
-    length: u64,
-    boot: String,
-}
+/// The code of a connection whose part another has brought meanwhile.
+pub(super) const LATE: &str = "late";
 
 /// What is expected of a file.
 pub(super) struct Expected<'a> {
@@ -59,106 +55,228 @@ pub(super) struct Part<'a> {
     expected: &'a Expected<'a>,
     file: Option<File>,
     digests: Digests,
-    /// Bytes written.
-    pub(super) len: u64,
+    /// Bytes from the beginning that the checksums have seen.
+    digested: u64,
+    pub(super) ranges: Ranges,
     /// `ETag` or `Last-Modified` of what was written.
     pub(super) validator: Option<String>,
-    /// Length of the whole file, where it is known.
-    whole: Option<u64>,
+    /// Changes when it starts over: what comes for an earlier beginning is not written.
+    pub(super) generation: u32,
+    /// Where what comes of it is counted, once it is known to be large.
+    pub(super) flow: Option<Arc<Flow>>,
     noted: bool,
+    /// The note says which bytes are there.
+    spread: bool,
+    /// Bytes that were there when the note was written.
+    noted_len: u64,
 }
 
 impl<'a> Part<'a> {
     /// A part at a path, with what an earlier attempt left of it, if that can be gone on with.
     pub(super) fn open(path: PathBuf, expected: &'a Expected<'a>) -> Result<Part<'a>, Fault> {
-        let digests = Digests::new(expected.checksum);
-        let mut part =
-            Part { path, expected, file: None, digests, len: 0, validator: None, whole: None, noted: false };
+        let mut part = Part {
+            path,
+            expected,
+            file: None,
+            digests: Digests::new(expected.checksum),
+            digested: 0,
+            ranges: Ranges::new(UNKNOWN, &[]),
+            validator: None,
+            generation: 0,
+            flow: None,
+            noted: false,
+            spread: false,
+            noted_len: 0,
+        };
         if expected.noted.load(Ordering::Relaxed)
-            && let Some(note) = part.note().filter(|n| n.url == expected.url && n.boot == boot())
+            && let Some(note) = Note::of(&part.path, expected.url)
         {
             part.adopt(&note).map_err(|e| part.broken(&e))?;
         }
         Ok(part)
     }
 
-    fn note_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".note");
-        name.into()
-    }
-
-    fn note(&self) -> Option<Note> {
-        serde_json::from_slice(&fs::read(self.note_path()).ok()?).ok()
-    }
-
-    /// Goes on with what is there; its checksums are computed again.
+    /// Goes on with what is there; its checksums are computed when it is whole.
     fn adopt(&mut self, note: &Note) -> io::Result<()> {
-        let Ok(mut file) = OpenOptions::new().read(true).append(true).open(&self.path) else { return Ok(()) };
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&self.path) else { return Ok(()) };
         let len = file.metadata()?.len();
-        if len == 0 || len > note.length {
+        let all = [(0, len)];
+        let there = note.there.as_deref().unwrap_or(&all);
+        if len == 0 || len > note.length || there.iter().any(|r| r.1 > len || r.0 >= r.1) {
             return Ok(());
         }
-        let mut buffer = vec![0; 128 * 1024];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => self.digests.update(&buffer[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        (self.file, self.len, self.noted) = (Some(file), len, true);
-        (self.validator, self.whole) = (Some(note.validator.clone()), Some(note.length));
+        (self.ranges, self.spread) = (Ranges::new(note.length, there), note.there.is_some());
+        (self.file, self.noted, self.noted_len) = (Some(file), true, self.ranges.len());
+        self.validator = Some(note.validator.clone());
         Ok(())
-    }
-
-    /// True when all of it is there.
-    pub(super) fn is_whole(&self) -> bool {
-        self.len > 0 && self.whole == Some(self.len)
     }
 
     /// Forgets what was written.
-    pub(super) fn restart(&mut self) -> Result<(), Fault> {
-        if self.len > 0
-            && let Some(file) = &self.file
-        {
+    pub(super) fn restart(&mut self, length: Option<u64>) -> Result<(), Fault> {
+        if self.noted {
+            // It speaks of what is not there any more.
+            Note::remove(&self.path);
+        }
+        if let Some(file) = self.file.as_ref().filter(|_| self.ranges.len() > 0) {
             file.set_len(0).map_err(|e| self.broken(&e))?;
         }
-        self.digests = Digests::new(self.expected.checksum);
-        (self.len, self.validator, self.whole) = (0, None, None);
+        self.generation += u32::from(self.ranges.len() > 0);
+        (self.digests, self.digested) = (Digests::new(self.expected.checksum), 0);
+        (self.ranges, self.validator) = (Ranges::new(length.unwrap_or(UNKNOWN), &[]), None);
+        (self.noted, self.spread, self.noted_len) = (false, false, 0);
         Ok(())
     }
 
-    /// Checks it as a whole and closes it.
-    pub(super) fn finish(mut self, url: &Url) -> Result<Complete, Fault> {
-        if self.len == 0 {
-            let message = bounded(format!("{url}: an empty file"));
-            return Err(Fault::transient("empty", message).with_origin(origin_of(url)));
+    /// True when other connections may bring some of what is missing.
+    pub(super) fn may_spread(&self) -> bool {
+        // Only what is told apart byte by byte (RFC 9110 §8.8.1) can be put together.
+        let strong = self.validator.as_deref().is_some_and(|v| v.starts_with('"'));
+        strong && (SPREAD_FROM..UNKNOWN).contains(&self.ranges.whole())
+    }
+
+    /// A connection begins to bring what it was asked for, none: all of it.
+    pub(super) fn begin(
+        &mut self,
+        id: u32,
+        asked: Option<Range>,
+        (generation, head): (u32, &FetchHead),
+        url: &Url,
+    ) -> Result<(), Fault> {
+        let fault = |message: &str| {
+            Fault::transient("range", bounded(format!("{url}: {message}"))).with_origin(origin_of(url))
+        };
+        match (asked, head.range) {
+            (Some(asked), Some((from, whole))) => {
+                if generation != self.generation || self.is_another(from == asked.0, whole, head) {
+                    if !self.ranges.has_others(id) {
+                        self.restart(None)?;
+                    }
+                    return Err(fault("it was asked for a part of a file and sends one of another"));
+                }
+                if !self.ranges.claim(id, asked) {
+                    return Err(Fault::transient(LATE, "another connection was quicker"));
+                }
+                if !self.ranges.is_plain() && !self.spread {
+                    self.spread = true;
+                    self.leave_note()?;
+                }
+            }
+            (None, Some((0, whole @ Some(_)))) => {
+                self.restart(whole)?;
+                self.ranges.claim(id, (0, self.ranges.whole()));
+            }
+            (None, Some(_)) => return Err(fault("it sends a part that nobody asked for")),
+            (Some(_), None) if self.ranges.has_others(id) => {
+                return Err(fault("it sends all of the file when asked for a part"));
+            }
+            (_, None) => {
+                self.restart(head.length)?;
+                self.ranges.claim(id, (0, self.ranges.whole()));
+            }
         }
-        let digests = std::mem::replace(&mut self.digests, Digests::new(None));
+        if head.validator.is_some() && asked.is_none_or(|_| head.range.is_none()) {
+            self.validator.clone_from(&head.validator);
+        }
+        let whole = self.ranges.whole();
+        let missing = if whole == UNKNOWN { 0 } else { whole - self.ranges.len() };
+        self.check_room(missing)
+    }
+
+    /// True when a part that is sent is not one of what is there.
+    fn is_another(&self, from_there: bool, whole: Option<u64>, head: &FetchHead) -> bool {
+        let is_etag = |v: &&String| v.starts_with('"');
+        let (ours, theirs) = (self.validator.as_ref(), head.validator.as_ref());
+        let (ours, theirs) = (ours.filter(is_etag), theirs.filter(is_etag));
+        let changed = ours.is_some() && theirs.is_some() && ours != theirs;
+        !from_there || changed || whole.is_some_and(|whole| whole != self.ranges.whole())
+    }
+
+    /// The first bytes of what a connection brings: those of the file say what it is.
+    pub(super) fn first(&mut self, id: u32, bytes: &[u8], url: &Url) -> Result<(), Fault> {
+        if self.ranges.next(id).is_none_or(|(at, _)| at > 0) {
+            return Ok(());
+        }
+        if bytes.is_empty() {
+            return Err(empty(url));
+        }
+        check_type(bytes, self.expected.ext, url)?;
+        self.create()?;
+        if !self.noted { self.leave_note() } else { Ok(()) }
+    }
+
+    /// Writes what a connection brings; true when it has brought everything it was to bring.
+    pub(super) fn write(&mut self, id: u32, bytes: &[u8]) -> Result<bool, Fault> {
+        let Some(file) = &self.file else {
+            return Err(Fault::permanent("part", "bytes came before their beginning"));
+        };
+        let Some((at, left)) = self.ranges.next(id) else { return Ok(true) };
+        let bytes = &bytes[..usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())];
+        if let Err(e) = write_at(file, bytes, at) {
+            let missing = self.ranges.whole().saturating_sub(self.ranges.len());
+            return Err(match is_full(&e) {
+                true if self.ranges.whole() == UNKNOWN => self.no_room(0),
+                true => self.no_room(missing),
+                false => disk_fault(&self.path, &e),
+            });
+        }
+        if at == self.digested {
+            self.digests.update(bytes);
+            self.digested += bytes.len() as u64;
+        }
+        self.ranges.came(id, bytes.len() as u64);
+        if self.spread && self.ranges.len() - self.noted_len >= SPREAD_NOTED {
+            self.leave_note()?;
+        }
+        Ok(bytes.len() as u64 == left)
+    }
+
+    /// The body of a connection has ended.
+    pub(super) fn ended(&mut self) {
+        self.ranges.ends_here();
+    }
+
+    /// Checks it as a whole and closes it.
+    pub(super) async fn finish(mut self, url: &Url) -> Result<Complete, Fault> {
+        let bytes = self.ranges.len();
+        if bytes == 0 {
+            return Err(empty(url));
+        }
+        let mut file = self.file.take().ok_or_else(|| Fault::transient("part", "the part is not open"))?;
+        let mut digests = std::mem::replace(&mut self.digests, Digests::new(None));
+        let from = self.digested;
+        if from < bytes {
+            // A long way through the file, which is not to hold up everything else.
+            let read = tokio::task::spawn_blocking(move || {
+                digest_rest(&mut file, from, &mut digests).map(|()| (file, digests))
+            });
+            let read = read.await.map_err(|e| Fault::transient("part", bounded(e.to_string())))?;
+            (file, digests) = read.map_err(|e| self.broken(&e))?;
+        }
         let crc = digests.finish().map_err(|differs| {
             Fault::transient("checksum", bounded(format!("{url}: {differs}"))).with_origin(origin_of(url))
         })?;
-        let file = self.file.take().ok_or_else(|| Fault::transient("part", "the part is not open"))?;
         let meta = file.metadata().map_err(|e| self.broken(&e))?;
         if self.noted {
             // Without its part it would only be in the way.
-            let _ = fs::remove_file(self.note_path());
+            Note::remove(&self.path);
         }
-        Ok(Complete { bytes: self.len, mtime: mtime(&meta), crc })
+        Ok(Complete { bytes, mtime: mtime(&meta), crc })
     }
 
     /// Removes what was written.
     pub(super) fn discard(self) {
         if self.file.is_some() || self.noted {
             let _ = fs::remove_file(&self.path);
-            let _ = fs::remove_file(self.note_path());
+            Note::remove(&self.path);
         }
     }
 
-    /// True when another attempt may go on with it.
-    pub(super) fn is_worth_keeping(&self) -> bool {
+    /// Leaves it to another attempt; false when that would have to start over.
+    pub(super) fn keep(&mut self) -> bool {
+        if self.spread {
+            // An older note only means that some comes again.
+            let _ = self.leave_note();
+        }
         self.noted
     }
 
@@ -173,15 +291,15 @@ impl<'a> Part<'a> {
 
     /// Leaves a note when the file is worth going on with.
     fn leave_note(&mut self) -> Result<(), Fault> {
-        let (Some(length), Some(validator)) = (self.whole, &self.validator) else { return Ok(()) };
+        let (length, Some(validator)) = (self.ranges.whole(), &self.validator) else { return Ok(()) };
         // A weak validator does not say that bytes are equal (RFC 9110 §13.1.5).
-        if length < NOTED_FROM || validator.starts_with("W/") {
+        if !(NOTED_FROM..UNKNOWN).contains(&length) || validator.starts_with("W/") {
             return Ok(());
         }
-        let note = Note { url: self.expected.url, validator: validator.clone(), length, boot: boot() };
-        let text = serde_json::to_vec(&note).unwrap_or_default();
-        fs::write(self.note_path(), text).map_err(|e| self.broken(&e))?;
-        self.noted = true;
+        let there = self.spread.then(|| self.ranges.there().to_vec());
+        let note = Note::new(self.expected.url, validator.clone(), length, there);
+        note.leave(&self.path).map_err(|e| self.broken(&e))?;
+        (self.noted, self.noted_len) = (true, self.ranges.len());
         self.expected.noted.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -200,68 +318,17 @@ impl<'a> Part<'a> {
         }
     }
 
+    fn no_room(&self, missing: u64) -> Fault {
+        no_room(self.path.parent().unwrap_or(&self.path), missing)
+    }
+
     fn broken(&self, e: &io::Error) -> Fault {
         disk_fault(&self.path, e)
     }
 }
 
-impl Receive for Part<'_> {
-    fn head(&mut self, head: &FetchHead, url: &Url) -> Result<(), Fault> {
-        let fault = |message: String| {
-            Fault::transient("range", bounded(format!("{url}: {message}"))).with_origin(origin_of(url))
-        };
-        match head.range {
-            Some((from, whole)) if self.len > 0 => {
-                if from != self.len || whole.is_some() && whole != self.whole {
-                    self.restart()?;
-                    return Err(fault(format!(
-                        "it was asked for the bytes from {} on and sends others",
-                        self.len
-                    )));
-                }
-            }
-            Some((0, whole)) => self.whole = whole,
-            Some(_) => return Err(fault("it sends a part that nobody asked for".to_owned())),
-            None => {
-                self.restart()?;
-                self.whole = head.length;
-            }
-        }
-        if head.validator.is_some() {
-            self.validator.clone_from(&head.validator);
-        }
-        self.check_room(self.whole.unwrap_or(0).saturating_sub(self.len))
-    }
-
-    fn first(&mut self, bytes: &[u8], url: &Url) -> Result<(), Fault> {
-        if self.len > 0 {
-            return Ok(());
-        }
-        if bytes.is_empty() {
-            let message = bounded(format!("{url}: an empty file"));
-            return Err(Fault::transient("empty", message).with_origin(origin_of(url)));
-        }
-        check_type(bytes, self.expected.ext, url)?;
-        self.create()?;
-        self.leave_note()
-    }
-
-    fn body(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Some(file) = &mut self.file else {
-            return Err(Fault::permanent("part", "bytes came before their beginning"));
-        };
-        if let Err(e) = file.write_all(bytes) {
-            let missing = self.whole.unwrap_or(0).saturating_sub(self.len);
-            return Err(if is_full(&e) {
-                no_room(self.path.parent().unwrap_or(&self.path), missing)
-            } else {
-                disk_fault(&self.path, &e)
-            });
-        }
-        self.digests.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
+fn empty(url: &Url) -> Fault {
+    Fault::transient("empty", bounded(format!("{url}: an empty file"))).with_origin(origin_of(url))
 }
 
 /// Whether first bytes are those of the type that is expected.
@@ -276,10 +343,4 @@ pub(super) fn check_type(bytes: &[u8], ext: &str, url: &Url) -> Result<(), Fault
         Mismatch::Unknown => (FaultClass::Permanent, "type", format!("it does not begin like {ext}")),
     };
     Err(Fault::new(class, code, bounded(format!("{url}: {is}"))).with_origin(origin_of(url)))
-}
-
-/// Names this boot of the machine; empty where nobody can say, which matches itself.
-fn boot() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
 }
