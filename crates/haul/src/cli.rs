@@ -32,7 +32,7 @@ Work     get      download everything a manifest names, verified
          count    print the most common values of huge files
          run      run the job of a file
 Before   try      show the first items end to end: every request and result; writes nothing
-         plan     print the job file that a command stands for
+         plan     the job file that a command stands for, and what it will take
          check    compare what should be there with what is; changes nothing
 During   runs     list runs and how they are
          status   show how a run stands, while it works and after
@@ -81,6 +81,9 @@ pub fn parse() -> Result<Verb, u8> {
         args.remove(1);
         args.push("--help".into());
     }
+    if args.get(1).is_some_and(|a| a == "plan") {
+        probe_last(&mut args);
+    }
     match Cli::try_parse_from(args) {
         Ok(Cli { verb: Some(verb) }) => Ok(verb),
         Ok(Cli { verb: None }) => {
@@ -89,6 +92,17 @@ pub fn parse() -> Result<Verb, u8> {
         }
         Err(error) => Err(tell(&error)),
     }
+}
+
+/// `haul plan --probe 500 enrich …` is `haul plan enrich … --probe 500`.
+fn probe_last(args: &mut Vec<std::ffi::OsString>) {
+    let words = match args.get(2).and_then(|a| a.to_str()) {
+        Some("--probe") if args.len() > 4 => 2,
+        Some(word) if word.starts_with("--probe=") => 1,
+        _ => return,
+    };
+    let said: Vec<_> = args.drain(2..2 + words).collect();
+    args.extend(said);
 }
 
 /// Help and version are data; everything else is wrong usage.

@@ -11,6 +11,7 @@ mod diagnostic;
 mod drive;
 mod exit;
 mod flags;
+mod forecast;
 mod format;
 mod jobfile;
 mod log;

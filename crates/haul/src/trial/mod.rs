@@ -21,7 +21,8 @@ use haul_engine::TokioClock;
 use crate::drive::Problem;
 use crate::{exit, output, runs, typed};
 pub use lanes::FreeLanes;
-use log::{Log, Request};
+pub use log::Log;
+use log::Request;
 
 pub use page::{is_address, is_input, look};
 

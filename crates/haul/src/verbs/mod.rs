@@ -60,7 +60,7 @@ pub enum Verb {
     Run(Box<run::RunArgs>),
     /// Try the first items: every request and result shown, nothing written
     Try(Box<r#try::TryArgs>),
-    /// Print the job file that a command stands for
+    /// Print the job file that a command stands for, and what it will take
     Plan(Box<plan::PlanArgs>),
     /// List runs and how they are
     Runs(runs::RunsArgs),

@@ -18,6 +18,7 @@ mod enrich;
 mod examples;
 #[cfg(unix)]
 mod failures;
+mod forecast;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod get;

@@ -33,7 +33,9 @@ const VERB: [&str; 20] = [
 fn the_published_job_is_the_plan_of_its_verb_line() {
     let said = Place::new().haul(&[&["plan"][..], &VERB].concat()).ended(0);
     assert_eq!(said.out, JOB);
-    assert_eq!(said.err, "");
+    assert!(said.err.starts_with("forecast, "), "{}", said.err);
+    let quiet = Place::new().haul(&[&["plan"][..], &VERB, &["-q"]].concat()).ended(0);
+    assert_eq!((quiet.out.as_str(), quiet.err.as_str()), (JOB, ""));
 }
 
 #[test]

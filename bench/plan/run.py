@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Holds the forecast of `haul plan --probe 500` to the run that follows.
+
+    bench/plan/run.py [--only NAME]… [--haul PATH] [--json FILE]
+
+The lab plays the services; each job is planned, then run, and the two times are compared. NAME: enrich, enrich-rate,
+enrich-auto, pages, pages-rate, pages-auto, files, files-rate, files-auto. Exit status: 0 when every forecast is within
+15 %, 1 otherwise. See README.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from sidebyside import Lab, Verdicts, binary, say  # noqa: E402
+
+PAIRS, IDS, RECORDS = 20_000, 2_000_000, 5_000
+LATENCY = ["--latency", "20ms"]
+
+
+def enrich(labs, directory, haul):
+    text = subprocess.run([haul, "lab", "gen", "pairs", "-c", str(PAIRS)], capture_output=True, check=True).stdout
+    (directory / "pairs.csv").write_bytes(text)
+    command = ["enrich", "pairs.csv", "--columns", "user_id:int,video_id:int"]
+    command += ["--lookup", f"user={labs['users'].url}/users/{{user_id}}", "--take", "user=.data"]
+    command += ["--lookup", f"video={labs['videos'].url}/videos/{{video_id}}", "--take", "video=.data"]
+    return command + ["--post", f"{labs['index'].url}/index"]
+
+
+def pages(labs, directory, haul):
+    command = ["crawl", f"{labs['pages'].url}/foodstats", "--items", ".response", "--offset", "offset"]
+    command += ["--next", ".meta.next_offset", "--page-size", "limit=100", "--range", f"0..{IDS}", "--id", ".id"]
+    return command + ["--count", ".food_id:10"]
+
+
+def files(labs, directory, haul):
+    make = [haul, "lab", "gen", "manifest", "-c", str(RECORDS), "--url", labs["files"].url]
+    (directory / "contents.json").write_bytes(subprocess.run(make, capture_output=True, check=True).stdout)
+    command = ["get", "contents.json", "--url", "mp4=.download_urls.mp4", "--url", "png=.download_urls.png"]
+    return command + ["--to", "content"]
+
+
+JOBS = {
+    "enrich": (enrich, ["users", "videos", "index"], LATENCY, ["-j", "64"]),
+    "enrich-rate": (enrich, ["users", "videos", "index"], LATENCY, ["--rate", "2000/s"]),
+    "enrich-auto": (enrich, ["users", "videos", "index"], [], []),
+    "pages": (pages, ["pages"], [*LATENCY, "--ids", f"0..{IDS}"], ["-j", "32"]),
+    "pages-rate": (pages, ["pages"], [*LATENCY, "--ids", f"0..{IDS}"], ["--rate", "1000/s"]),
+    "pages-auto": (pages, ["pages"], ["--ids", f"0..{IDS}"], []),
+    "files": (files, ["files"], LATENCY, ["-j", "32"]),
+    "files-rate": (files, ["files"], LATENCY, ["--rate", "500/s"]),
+    "files-auto": (files, ["files"], [], []),
+}
+
+
+def measure(name, haul):
+    """Seconds that were said and seconds that it took."""
+    job, services, flags, pace = JOBS[name]
+    labs = {service: Lab(haul, service, *flags[: 2 if service != "pages" else None]) for service in services}
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-plan-") as scratch:
+            directory = Path(scratch)
+            command = [haul, *job(labs, directory, haul), *pace]
+            plan = [haul, "plan", *command[1:], "--probe", "500", "--json"]
+            said = subprocess.run(plan, cwd=directory, capture_output=True, text=True)
+            if said.returncode != 0:
+                sys.exit(f"{' '.join(plan)}\n{said.stderr}")
+            said = json.loads(said.stdout)
+            begun = time.monotonic()
+            done = subprocess.run([*command, "-q"], cwd=directory, capture_output=True, text=True)
+            took = time.monotonic() - begun
+            if done.returncode != 0:
+                sys.exit(f"{' '.join(command)}\n{done.stderr}")
+            ledger = sum(f.stat().st_size for f in directory.glob(".haul/*/ledger.db"))
+    finally:
+        for lab in labs.values():
+            lab.end()
+    return said, took, ledger
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", choices=JOBS)
+    parser.add_argument("--haul")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    haul, verdicts = binary(args.haul), Verdicts()
+    for name in args.only or JOBS:
+        said, took, ledger = measure(name, haul)
+        off = abs(said["seconds"] / took - 1) * 100
+        words = f"{name}: {said['seconds']:.1f} s said ({said['rules']}), {took:.1f} s taken"
+        verdicts.add(words, off, must=15, aim=7, unit=" %")
+        guess = said["disk"][-1]["bytes"]
+        say(f"       ledger {guess} said, {ledger} written; nearer: {said['nearer']}")
+    if args.json:
+        args.json.write_text(json.dumps(verdicts.rows, indent=1))
+    return verdicts.status()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
