@@ -27,6 +27,19 @@ pub enum Account {
 pub const ACCOUNTS: [Account; 5] =
     [Account::Window, Account::Bodies, Account::Pages, Account::Pending, Account::Cache];
 
+impl Account {
+    /// What it holds, in a few words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Account::Window => "items read and not committed",
+            Account::Bodies => "bodies of requests and replies",
+            Account::Pages => "pages read ahead",
+            Account::Pending => "what waits for its commit",
+            Account::Cache => "results kept for other items",
+        }
+    }
+}
+
 /// Bytes held by account, against one limit. Cheap to clone and to share.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Inner>);
@@ -35,6 +48,8 @@ pub struct Budget(Arc<Inner>);
 struct Inner {
     limit: AtomicU64,
     held: [AtomicU64; ACCOUNTS.len()],
+    /// The most that each account ever held.
+    peaks: [AtomicU64; ACCOUNTS.len()],
     peak: AtomicU64,
 }
 
@@ -44,6 +59,7 @@ impl Budget {
         Budget(Arc::new(Inner {
             limit: AtomicU64::new(limit),
             held: Default::default(),
+            peaks: Default::default(),
             peak: AtomicU64::new(0),
         }))
     }
@@ -66,7 +82,8 @@ impl Budget {
 
     /// Counts `bytes` until [`Budget::give`].
     pub fn add(&self, account: Account, bytes: usize) {
-        self.0.held[account as usize].fetch_add(bytes as u64, Ordering::Relaxed);
+        let before = self.0.held[account as usize].fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0.peaks[account as usize].fetch_max(before + bytes as u64, Ordering::Relaxed);
         self.0.peak.fetch_max(self.used(), Ordering::Relaxed);
     }
 
@@ -83,6 +100,11 @@ impl Budget {
     /// Bytes held on all accounts.
     pub fn used(&self) -> u64 {
         ACCOUNTS.iter().map(|a| self.held(*a)).sum()
+    }
+
+    /// The most that one account ever held.
+    pub fn peak_of(&self, account: Account) -> u64 {
+        self.0.peaks[account as usize].load(Ordering::Relaxed)
     }
 
     /// The most that was ever held at once.
@@ -134,6 +156,7 @@ mod tests {
         assert!(b.is_over());
         a.resize(10);
         assert_eq!((b.used(), b.peak()), (60, 110));
+        assert_eq!((b.peak_of(Account::Bodies), b.peak_of(Account::Window)), (60, 50));
         drop(a);
         drop(c);
         assert_eq!(b.used(), 0);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use haul_core::budget::{ACCOUNTS, Account, Budget};
 use haul_core::job::Concurrency;
 use haul_core::ledger::Change;
 use haul_core::pace::Rate;
@@ -171,6 +172,8 @@ pub struct Snapshot {
     pub memory: (u64, u64),
     /// Bytes that may be held.
     pub memory_limit: u64,
+    /// The same by what bytes are held for; accounts that never held anything are left out.
+    pub accounts: Vec<AccountView>,
     /// Durable commits made.
     pub commits: u64,
     /// By aggregate: the values that lead, roughly, with their counts.
@@ -185,6 +188,30 @@ pub struct RejectView {
     pub message: String,
     /// How many were rejected so far in the whole run, this one included.
     pub count: u64,
+}
+
+/// Bytes held for one purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountView {
+    /// `items read and not committed`.
+    pub name: String,
+    /// Bytes held now.
+    pub held: u64,
+    /// The most ever held.
+    pub peak: u64,
+}
+
+impl AccountView {
+    /// What a budget holds, by account.
+    pub(crate) fn all(budget: &Budget) -> Vec<AccountView> {
+        let view = |a: &Account| AccountView {
+            name: a.as_str().to_owned(),
+            held: budget.held(*a),
+            peak: budget.peak_of(*a),
+        };
+        ACCOUNTS.iter().map(view).filter(|a| a.peak > 0).collect()
+    }
 }
 
 /// A latency goal and what is reached.

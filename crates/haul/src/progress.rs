@@ -18,7 +18,7 @@ use crate::flags::ShowFlags;
 use crate::log::{Level, Log, LogFormat, stamped};
 use crate::output;
 use events::progress_json;
-pub use events::{counts_json, event, lanes_json};
+pub use events::{accounts_json, counts_json, event, lanes_json};
 pub use lines::share;
 use lines::{Lines, waiting_line};
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::copied::Totals;
 use crate::flags::RunQuery;
-use crate::progress::{counts_json, lanes_json};
+use crate::progress::{accounts_json, counts_json, lanes_json};
 use crate::verbs::errors;
 use crate::{exit, format, output, runs};
 
@@ -112,7 +112,9 @@ impl Standing {
             "paused_since_ms": live.and_then(|l| l.paused_since).map(|t| t.0),
             "waiting_for": live.map(|l| l.waiting_for.clone()),
             "goal": live.map(|l| crate::summary::goal_json(l)),
-            "memory": live.map(|l| json!({ "held": l.memory.0, "peak": l.memory.1, "limit": l.memory_limit })),
+            "memory": live.map(|l| json!({
+                "held": l.memory.0, "peak": l.memory.1, "limit": l.memory_limit, "accounts": accounts_json(l),
+            })),
             "lanes": live.map(|l| lanes_json(l)),
             "failures": self.groups.groups.iter().take(GROUPS).map(|g| json!({
                 "id": g.id.to_string(), "outcome": g.why.as_str(), "count": g.count, "signature": g.signature,

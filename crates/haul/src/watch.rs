@@ -3,6 +3,7 @@
 
 mod keys;
 mod look;
+mod past;
 mod plot;
 mod screen;
 

@@ -7,6 +7,7 @@ use haul_core::ledger::{LaneNote, TickRow};
 
 use super::Driver;
 use crate::inbox::Note;
+use crate::view::AccountView;
 
 impl Driver {
     /// Publishes the view, and once a second the tick. False: nothing moved since the last time.
@@ -32,6 +33,7 @@ impl Driver {
             view.lanes = lanes;
             view.memory = (shop.budget.used(), shop.budget.peak());
             view.memory_limit = shop.budget.limit();
+            view.accounts = AccountView::all(&shop.budget);
             view.paused_since = shop.lanes.gate.since();
             view.elapsed_ms = shop.clock.now().since(shop.started).as_millis() as u64;
             (view.settled_now, view.faults)

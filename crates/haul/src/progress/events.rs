@@ -40,6 +40,11 @@ pub fn lanes_json(now: &Snapshot) -> Value {
     lanes.collect()
 }
 
+/// What bytes are held for.
+pub fn accounts_json(now: &Snapshot) -> Value {
+    now.accounts.iter().map(|a| json!({ "what": a.name, "held": a.held, "peak": a.peak })).collect()
+}
+
 /// Counts with their sum.
 pub fn counts_json(c: &Counts) -> Value {
     json!({

@@ -28,6 +28,7 @@ pub fn html(facts: &Facts) -> String {
     body.push_str(&plots(facts, &happened));
     body.push_str(&what_happened(&happened));
     body.push_str(&traffic(facts));
+    body.push_str(&memory(facts));
     body.push_str(&limits(facts));
     body.push_str(&again(facts));
     document(&format!("haul: run {name}"), &body)
@@ -262,17 +263,22 @@ fn traffic(facts: &Facts) -> String {
             if n == 1 { "is" } else { "are" }
         ),
     };
-    let memory = facts.processes.last().map_or(String::new(), |p| {
-        let n = |key: &str| p["memory"][key].as_u64().unwrap_or(0);
-        format!(
-            "<p>The last process held at most {} of {} for items, replies and what is kept of them; {} commits.</p>\n",
-            format::bytes(n("peak")),
-            format::bytes(n("limit")),
-            format::count(p["summary"]["commits"].as_u64().unwrap_or(0))
-        )
-    });
     let heads = ["step", "requests", "in, wire", "in, decoded", "out", "not sent", "p50", "p95", "p99"];
-    format!("<h2>Traffic and memory</h2>\n{note}{}{memory}", table(&heads, &rows))
+    format!("<h2>Traffic</h2>\n{note}{}", table(&heads, &rows))
+}
+
+fn memory(facts: &Facts) -> String {
+    let Some(held) = facts.held().filter(|h| h.peak > 0) else { return String::new() };
+    let rows: Vec<Vec<String>> =
+        held.accounts.iter().map(|(what, peak)| vec![what.clone(), format::bytes(*peak)]).collect();
+    format!(
+        "<h2>Memory by account</h2>\n<p>The last process held at most {} of {} at once for what grows with its items; \
+         {} commits. The rest of its memory is the program itself and its connections.</p>\n{}",
+        format::bytes(held.peak),
+        format::bytes(held.limit),
+        format::count(held.commits),
+        table(&["held for", "at most"], &rows)
+    )
 }
 
 fn limits(facts: &Facts) -> String {

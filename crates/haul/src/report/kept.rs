@@ -9,7 +9,7 @@ use haul_engine::ledger::run::wall;
 use haul_engine::rundir::RunDir;
 use serde_json::{Value, json};
 
-use crate::progress::lanes_json;
+use crate::progress::{accounts_json, lanes_json};
 
 const FILE: &str = "processes.jsonl";
 /// Processes that are remembered. Each takes about 2 kB.
@@ -22,7 +22,7 @@ pub fn keep(dir: &RunDir, summary: &Value, last: &Snapshot) {
         "version": env!("CARGO_PKG_VERSION"),
         "summary": summary,
         "lanes": lanes_json(last),
-        "memory": { "peak": last.memory.1, "limit": last.memory_limit },
+        "memory": { "peak": last.memory.1, "limit": last.memory_limit, "accounts": accounts_json(last) },
     });
     let mut lines = read(dir);
     lines.push(entry);

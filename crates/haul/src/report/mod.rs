@@ -20,7 +20,17 @@ pub use html::html;
 pub use kept::keep;
 pub use text::text;
 
+use crate::progress::accounts_json;
 use crate::standing::Standing;
+
+/// Bytes that a process held for its items.
+struct Held {
+    peak: u64,
+    limit: u64,
+    /// What for, and the most of it.
+    accounts: Vec<(String, u64)>,
+    commits: u64,
+}
 
 /// Everything a report says.
 pub struct Facts {
@@ -80,6 +90,23 @@ impl Facts {
         all
     }
 
+    /// What the last process held, or the one at work holds: its peak, limit, and peaks by account.
+    fn held(&self) -> Option<Held> {
+        let (memory, commits) = match (&self.standing.live, self.processes.last()) {
+            (Some(live), _) => {
+                let memory = json!({ "peak": live.memory.1, "limit": live.memory_limit, "accounts": accounts_json(live) });
+                (memory, live.commits)
+            }
+            (None, Some(last)) => (last["memory"].clone(), last["summary"]["commits"].as_u64().unwrap_or(0)),
+            (None, None) => return None,
+        };
+        let n = |value: &Value| value.as_u64().unwrap_or(0);
+        let account = |a: &Value| (a["what"].as_str().unwrap_or_default().to_owned(), n(&a["peak"]));
+        let accounts =
+            memory["accounts"].as_array().map_or(Vec::new(), |all| all.iter().map(account).collect());
+        Some(Held { peak: n(&memory["peak"]), limit: n(&memory["limit"]), accounts, commits })
+    }
+
     /// The latency goals of the processes that had one.
     fn goals(&self) -> Vec<&LaneNote> {
         self.notes.iter().filter(|n| n.what == "goal").collect()
@@ -110,6 +137,10 @@ impl Facts {
             "ticks": ticks.collect::<Vec<_>>(),
             "lanes": notes.collect::<Vec<_>>(),
             "changes": changes.collect::<Vec<_>>(),
+            "memory": self.held().map(|h| json!({
+                "peak": h.peak, "limit": h.limit, "commits": h.commits,
+                "accounts": h.accounts.iter().map(|(what, peak)| json!({ "what": what, "peak": peak })).collect::<Vec<_>>(),
+            })),
         })
     }
 }

@@ -63,12 +63,12 @@ p { margin: .25rem 0 .75rem; } .about { color: var(--soft); }
 .figures li { background: var(--fill); border-radius: .4rem; padding: .6rem .8rem; }
 .figures b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .figures span { color: var(--soft); font-size: .9rem; }
-.wide, .plot { overflow-x: auto; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
-thead th { color: var(--soft); font-weight: 600; } tbody th { font-weight: 400; }
-th:first-child, td.text, table.text td { text-align: left; }
-svg { display: block; width: 100%; min-width: 34rem; height: auto; }
+thead th { color: var(--soft); font-weight: 600; } tbody th { font-weight: 400; } a { color: var(--l0); }
+th:first-child, td.text, table.text td, table.text th { text-align: left; }
+svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; } svg text.number { fill: var(--ink); font-size: 11px; }
 .grid { stroke: var(--rule); stroke-width: 1; } .mark { stroke: var(--mark); stroke-width: 1; stroke-dasharray: 3 3; }
 polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -80,7 +80,8 @@ details { margin: .4rem 0; } summary { cursor: pointer; color: var(--soft); }
 ol.events { padding-left: 2rem; } ol.events li { margin: .15rem 0; overflow-wrap: anywhere; } time { color: var(--soft); font-variant-numeric: tabular-nums; } ol.events time { margin-right: .5rem; }
 pre { background: var(--fill); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto; font-size: .88rem; }
 code { font-family: ui-monospace, monospace; }
+@media (max-width: 44rem) { svg text, svg text.number { font-size: 20px; } polyline { stroke-width: 3.2; } }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #333; --rule: #bbb; --fill: #fff; --l0: #1a5fb4; --l1: #b5470b; --l2: #6a1b9a; --mark: #333; --good: #000; --bad: #000; }
-  main { max-width: none; padding: 0; } section, tr, .figures li { break-inside: avoid; } svg { min-width: 0; } details:not([open]) { display: none; } }
+  main { max-width: none; padding: 0; } section, tr, .figures li { break-inside: avoid; } details:not([open]) { display: none; } }
 ";

@@ -5,7 +5,8 @@ use super::series::Point;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 200.0;
-const LEFT: f64 = 64.0;
+/// Room for values in the type of phones, which is larger against the plot.
+const LEFT: f64 = 88.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 18.0;
 const BOTTOM: f64 = 24.0;

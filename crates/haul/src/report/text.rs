@@ -18,6 +18,7 @@ pub fn text(facts: &Facts) -> String {
         out.push_str(&format!("goal {} ({})\n", note.reason, format::micros((note.value * 1000.0) as u64)));
     }
     steps(facts, &mut out);
+    memory(facts, &mut out);
     plots(facts, &mut out);
     let happened = events(facts);
     if !happened.is_empty() {
@@ -61,6 +62,15 @@ fn steps(facts: &Facts, out: &mut String) {
         out.push_str(&format!(", peak memory {}", format::bytes(rss)));
     }
     out.push_str(&format!(", {} tried again\n", format::count(facts.sum("retries"))));
+}
+
+fn memory(facts: &Facts, out: &mut String) {
+    let Some(held) = facts.held().filter(|h| h.peak > 0) else { return };
+    let (peak, limit) = (format::bytes(held.peak), format::bytes(held.limit));
+    out.push_str(&format!("held at most {peak} of {limit} at once\n"));
+    let rows: Vec<Vec<String>> =
+        held.accounts.iter().map(|(what, n)| vec![format!("  {what}"), format::bytes(*n)]).collect();
+    out.push_str(&format::table(&rows));
 }
 
 /// A name, a value, and how it is said.

@@ -12,6 +12,7 @@ use haul_engine::ledger::Reader;
 use haul_engine::ledger::read::Groups;
 use haul_engine::rundir::RunDir;
 
+use super::past::Past;
 use crate::standing::Standing;
 
 /// Rows of the past that are held: an hour by the second, and what is thinner before it.
@@ -31,6 +32,8 @@ pub struct Looker {
     groups: Groups,
     /// How much had failed when failures were grouped, and when that may be done again.
     grouped: (u64, Option<Instant>),
+    /// What the ledger says of a run without a process, and the counts it was read at.
+    past: Option<(Counts, Past)>,
 }
 
 /// One look.
@@ -39,6 +42,8 @@ pub struct Look<'a> {
     pub standing: Standing,
     /// The past, the newest row last.
     pub ticks: &'a VecDeque<TickRow>,
+    /// How far it is and which values lead, when no process tells.
+    pub past: Option<&'a Past>,
     /// The newest changes of limits and rates, with their reasons.
     pub notes: Vec<LaneNote>,
     /// The last lines of the run's log.
@@ -52,7 +57,14 @@ impl Looker {
     /// The ledger cannot be read.
     pub fn new(dir: RunDir) -> Result<Self, LedgerError> {
         let reader = Reader::open(dir.path())?;
-        Ok(Looker { dir, reader, ticks: VecDeque::new(), groups: Groups::default(), grouped: (0, None) })
+        Ok(Looker {
+            dir,
+            reader,
+            ticks: VecDeque::new(),
+            groups: Groups::default(),
+            grouped: (0, None),
+            past: None,
+        })
     }
 
     /// The run's directory.
@@ -72,7 +84,13 @@ impl Looker {
         self.group()?;
         let notes = self.reader.lanes(NOTES)?;
         let standing = Standing::with(self.dir.clone(), &self.reader, self.groups.clone())?;
-        Ok(Look { standing, ticks: &self.ticks, notes, log: tail(&self.dir) })
+        if standing.live.is_some() {
+            self.past = None;
+        } else if self.past.as_ref().is_none_or(|(counts, _)| *counts != standing.counts) {
+            self.past = Some((standing.counts, Past::of(&self.dir, &self.reader)?));
+        }
+        let past = self.past.as_ref().map(|(_, past)| past);
+        Ok(Look { standing, ticks: &self.ticks, past, notes, log: tail(&self.dir) })
     }
 
     /// Groups failures when there are others than last time, but not all the time.

@@ -1,11 +1,13 @@
 //! How a look is laid out: right in 80 × 24, better in more. Colours only where they are welcome; what they
 //! say is said in words as well.
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
+use haul_core::ledger::TickRow;
 use haul_engine::Snapshot;
 use haul_engine::rundir::Status;
-use haul_engine::view::LaneView;
+use haul_engine::view::{LaneView, Leading};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -13,6 +15,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::look::Look;
+use super::past::Past;
 use super::plot::{self, Of};
 use crate::verbs::errors;
 use crate::{format, output, standing, summary};
@@ -21,6 +24,8 @@ use crate::{format, output, standing, summary};
 const PLOT: u16 = 4;
 /// Services, groups and notes that are shown where there is room for all.
 const ROWS: usize = 12;
+/// Rows that tell how fast it goes.
+const PACE_ROWS: usize = 30;
 /// Columns of the smallest screen that everything fits on.
 const WIDE: u16 = 60;
 
@@ -53,7 +58,7 @@ struct Shown {
 #[derive(Default)]
 struct Series {
     title: String,
-    ticks: std::collections::VecDeque<haul_core::ledger::TickRow>,
+    ticks: VecDeque<TickRow>,
     until_ms: i64,
 }
 
@@ -196,8 +201,10 @@ impl Screen {
 
 impl Shown {
     fn of(look: Look<'_>) -> Self {
-        let Look { standing, ticks, notes, log } = look;
+        let Look { standing, ticks, past, notes, log } = look;
         let live = standing.live.as_deref();
+        let share = share(&standing, past);
+        let eta = share.and_then(|share| eta(share, standing.counts.settled(), ticks));
         let alive = matches!(standing.status, Status::Alive(_));
         let until_ms = match (alive, ticks.back()) {
             (false, Some(last)) => last.at.0,
@@ -219,14 +226,14 @@ impl Shown {
                 summary::reconciliation(&standing.counts),
             ],
             mood: mood(&standing),
-            share: share(&standing),
+            share,
             settled: series("settled"),
             latency: series("latency, median"),
-            now: live.map_or_else(String::new, now_line),
+            now: live.map_or_else(|| rest_line(share, eta), |live| now_line(live, eta)),
             lanes: live.map_or_else(Vec::new, |l| l.lanes.clone()),
             services,
             failures,
-            leading: live.map_or_else(Vec::new, leading),
+            leading: live.map(|l| &l.leading).or(past.map(|p| &p.leading)).map_or_else(Vec::new, leading),
             log: log.iter().map(|l| short(l)).collect(),
             alive,
         }
@@ -234,8 +241,8 @@ impl Shown {
 }
 
 /// What is most common so far.
-fn leading(live: &Snapshot) -> Vec<String> {
-    let some = live.leading.iter().filter(|(_, values)| !values.is_empty());
+fn leading(all: &Leading) -> Vec<String> {
+    let some = all.iter().filter(|(_, values)| !values.is_empty());
     some.map(|(name, values)| {
         let values: Vec<String> = values.iter().map(|(v, n)| format!("{v} {}", format::count(*n))).collect();
         format!("  {name}: {}", values.join(", "))
@@ -262,12 +269,13 @@ fn short(line: &str) -> String {
 }
 
 /// How far its process is, and what it holds.
-fn now_line(live: &Snapshot) -> String {
+fn now_line(live: &Snapshot, eta: Option<u64>) -> String {
     let mut parts = vec![format::span(live.elapsed_ms)];
     if let Some(total) = live.bytes_total.filter(|t| *t > 0) {
         parts.push(format!("{} % read", live.bytes_read.min(total) * 100 / total));
     }
     parts.push(format::rate(live.settled_now, live.elapsed_ms.max(1)));
+    parts.extend(eta.map(|ms| format!("ETA {}", format::span(ms))));
     let in_flight: u32 = live.lanes.iter().map(|l| l.in_flight).sum();
     parts.push(format!("{} in work", format::count(live.in_work)));
     parts.push(format!("{in_flight} in flight"));
@@ -291,14 +299,38 @@ fn mood(standing: &standing::Standing) -> Color {
     }
 }
 
+/// What is left of a run that nobody drives.
+fn rest_line(share: Option<f64>, eta: Option<u64>) -> String {
+    match (share, eta) {
+        (Some(share), Some(ms)) if share < 1.0 => {
+            format!("{} % settled  {} more at the pace it had", (share * 100.0) as u64, format::span(ms))
+        }
+        _ => String::new(),
+    }
+}
+
 /// How much of the input is settled, where that is known.
-fn share(standing: &standing::Standing) -> Option<f64> {
+fn share(standing: &standing::Standing, past: Option<&Past>) -> Option<f64> {
     use haul_engine::ledger::RunState;
     match (&standing.live, &standing.status) {
         (Some(live), _) => crate::progress::share(live),
         (None, Status::Ended(RunState::Finished)) => Some(1.0),
-        _ => None,
+        _ => {
+            let counts = &standing.counts;
+            Some(past?.read? * counts.settled() as f64 / counts.read().max(1) as f64)
+        }
     }
+}
+
+/// Milliseconds that the rest takes at the pace of the last rows.
+fn eta(share: f64, settled: u64, ticks: &VecDeque<TickRow>) -> Option<u64> {
+    let lately = || ticks.iter().rev().take(PACE_ROWS);
+    let (items, ms) = lately().fold((0, 0), |(n, ms), t| (n + t.settled, ms + u64::from(t.span_ms)));
+    if !(share > 0.0 && share < 1.0) || items == 0 {
+        return None;
+    }
+    let rest = settled as f64 / share - settled as f64;
+    Some((rest * ms as f64 / items as f64) as u64)
 }
 
 fn now_ms() -> i64 {
@@ -309,6 +341,16 @@ fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_told_at_the_pace_of_late() {
+        let row = |settled| TickRow { settled, span_ms: 1000, ..TickRow::default() };
+        let ticks: VecDeque<TickRow> = [row(10), row(30)].into();
+        assert_eq!(eta(0.25, 100, &ticks), Some(15_000));
+        assert_eq!((eta(1.0, 100, &ticks), eta(0.5, 100, &VecDeque::new())), (None, None));
+        assert_eq!(rest_line(Some(0.25), Some(15_000)), "25 % settled  15 s more at the pace it had");
+        assert_eq!(rest_line(Some(1.0), None), "");
+    }
 
     #[test]
     fn sums_are_broken_between_their_terms() {

@@ -45,3 +45,67 @@ fn every_verb_is_in_the_manual() {
         assert!(COMMANDS.contains(&format!("`haul {verb}")), "{verb} is missing");
     }
 }
+
+/// Every page of the manual, as one text.
+fn manual() -> String {
+    fn walk(dir: &std::path::Path, out: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                out.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut out = String::new();
+    walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src"), &mut out);
+    out
+}
+
+/// True when a word stands in a text by itself.
+fn names(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+#[test]
+fn every_flag_of_every_verb_is_in_the_manual() {
+    let (place, manual) = (Place::new(), manual());
+    let mut missing = std::collections::BTreeSet::new();
+    let mut seen = 0;
+    for line in COMMANDS.lines().filter_map(|l| l.strip_prefix("| `haul ")) {
+        let verb = line.split([' ', '`']).next().unwrap();
+        let help = place.haul(&[verb, "--help"]).ended(0).out;
+        for line in help.lines().filter(|l| l.trim_start().starts_with('-')) {
+            let Some(flag) = line.split([' ', '=', '[', ',']).find(|w| w.starts_with("--")) else { continue };
+            seen += 1;
+            if !["--help", "--version"].contains(&flag) && !names(&manual, flag) {
+                missing.insert(format!("{verb} {flag}"));
+            }
+        }
+    }
+    assert!(seen > 200, "only {seen} flags were found");
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_reference() {
+    fn keys(node: &serde_json::Value, out: &mut std::collections::BTreeSet<String>) {
+        if let Some(properties) = node.get("properties").and_then(|p| p.as_object()) {
+            out.extend(properties.keys().cloned());
+        }
+        match node {
+            serde_json::Value::Object(members) => members.values().for_each(|v| keys(v, out)),
+            serde_json::Value::Array(items) => items.iter().for_each(|v| keys(v, out)),
+            _ => {}
+        }
+    }
+    let schema = serde_json::from_str(&Place::new().haul(&["schema"]).ended(0).out).unwrap();
+    let mut all = std::collections::BTreeSet::new();
+    keys(&schema, &mut all);
+    assert!(all.len() > 60, "only {} keys were found", all.len());
+    let missing: Vec<&String> = all.iter().filter(|key| !names(JOB_FILE, key)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

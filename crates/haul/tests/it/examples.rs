@@ -45,7 +45,7 @@ fn words(command: &str) -> Vec<String> {
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut paths = vec![root.join("README.md")];
-    for dir in ["docs/src", "docs/src/guide", "docs/src/reference"] {
+    for dir in ["docs/src", "docs/src/guide", "docs/src/reference", "docs/src/coming-from"] {
         let entries = std::fs::read_dir(root.join(dir)).unwrap().flatten().map(|e| e.path());
         paths.extend(entries.filter(|p| p.extension().is_some_and(|e| e == "md")));
     }

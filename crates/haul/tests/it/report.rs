@@ -28,6 +28,8 @@ fn a_run_is_told_as_text_as_json_and_as_one_page() {
         "requests/s",
         " is paced at 100.0/s: the service states 100 in 1 s",
         "process ended: finished",
+        "held at most ",
+        "  items read and not committed",
     ] {
         assert!(text.out.contains(wanted), "{wanted}: {}", text.out);
     }
@@ -45,6 +47,11 @@ fn a_run_is_told_as_text_as_json_and_as_one_page() {
     let user = json["steps"].as_array().unwrap().iter().find(|s| s["name"] == "user").unwrap();
     assert!(user["decoded_in"].as_u64() > Some(0) && user["wire_in"].as_u64() > Some(0), "{user}");
     assert!(json["job"].as_str().unwrap().contains("[[step]]"));
+    let accounts = json["memory"]["accounts"].as_array().unwrap();
+    let peak = json["memory"]["peak"].as_u64().unwrap();
+    // They peak at different times: together they are no less.
+    let together: u64 = accounts.iter().map(|a| a["peak"].as_u64().unwrap()).sum();
+    assert!(accounts.len() >= 2 && together >= peak && peak > 0, "{peak}: {accounts:?}");
 
     let said = place.haul(&["report", "told", "--html"]).ended(0);
     said.told(&["report of run told: told.html"]);
@@ -53,6 +60,8 @@ fn a_run_is_told_as_text_as_json_and_as_one_page() {
     for wanted in [
         "<!DOCTYPE html>",
         "<h2>Failures by signature</h2>",
+        "<h2>Memory by account</h2>",
+        "<th scope=\"row\">items read and not committed</th>",
         "<h3 id=\"throughput\">",
         "<polyline class=\"l0\"",
         "What happened",
@@ -89,6 +98,64 @@ fn what_services_say_is_text_on_the_page() {
     let page = scene.place.haul(&["report", "odd", "--html=-"]).ended(0).out;
     assert!(page.contains("&lt;img src=x") && !page.contains("<img"), "{page}");
     assert!(page.contains("It was too short to tell."));
+}
+
+/// A report of a run that has as many rows as a ledger keeps: those of more than a week.
+#[test]
+fn the_page_of_a_long_run_is_small() {
+    use haul_core::ledger::{Change, Commit, LaneNote, Ledger, TickRow};
+    use haul_core::{UnixMs, limits};
+
+    let scene = Scene::new(5);
+    scene.run(&["--run=long"]).ended(0);
+    let mut ledger =
+        haul_engine::ledger::SqliteLedger::open(&scene.place.file(".haul/long/ledger.db")).unwrap();
+    let fence = ledger.recover().unwrap().fence;
+    let end = 1_800_000_000_000_i64;
+    let row = |seconds_before: i64, span_ms: u32| TickRow {
+        at: UnixMs(end - seconds_before * 1000),
+        span_ms,
+        settled: 12_345,
+        faults: 12,
+        requests: 37_035,
+        wire_in: 12_345_678,
+        wire_out: 2_345_678,
+        in_flight: 1000,
+        limit: 1024,
+        p50_us: 12_345,
+        p95_us: 23_456,
+        p99_us: 34_567,
+        rss: 34_567_890,
+    };
+    let seconds = (1..limits::TICKS_1S as i64).rev().map(|s| row(s, 1000));
+    let minutes = (60..limits::TICKS_1MIN as i64).rev().map(|m| row(m * 60, 60_000));
+    let reason = "about 12 wait in a queue; replies take 34.5 ms, 12.3 ms without load".to_owned();
+    let note = |i: u64| LaneNote {
+        lane: "api.example:443".to_owned(),
+        at: UnixMs(end - 1000 * i as i64),
+        what: "concurrency",
+        value: i as f64,
+        reason: reason.clone(),
+    };
+    let change = |i: u64| Change {
+        at: UnixMs(end - 1000 * i as i64),
+        who: "ada (process 12345)".to_owned(),
+        what: "rate api.example:443".to_owned(),
+        old: "100/s".to_owned(),
+        new: format!("{i}/s"),
+    };
+    let commit = Commit {
+        fence,
+        ticks: minutes.chain(seconds).collect(),
+        lanes: (0..limits::LANE_ROWS).map(note).collect(),
+        changes: (0..limits::CHANGE_ROWS).map(change).collect(),
+        ..Commit::default()
+    };
+    ledger.commit(&commit).unwrap();
+    drop(ledger);
+    let page = scene.place.haul(&["report", "long", "--html=-"]).ended(0).out;
+    assert!(page.matches("<polyline").count() >= 6, "{} lines", page.matches("<polyline").count());
+    assert!((100_000..1_000_000).contains(&page.len()), "{} bytes", page.len());
 }
 
 #[test]

@@ -46,7 +46,8 @@ fn fitted(command: &str) -> String {
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let guide = std::fs::read_dir(root.join("docs/src/guide")).unwrap().map(|e| e.unwrap().path());
-    let mut pages: Vec<PathBuf> = guide.collect();
+    let others = std::fs::read_dir(root.join("docs/src/coming-from")).unwrap().map(|e| e.unwrap().path());
+    let mut pages: Vec<PathBuf> = guide.chain(others).collect();
     pages.extend([root.join("README.md"), root.join("docs/src/introduction.md")]);
     pages.sort();
     pages

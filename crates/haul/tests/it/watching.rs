@@ -85,6 +85,38 @@ fn a_dead_run_is_shown_from_its_ledger_and_without_colours_where_they_are_not_wa
     assert_eq!(terminal.ended(), Some(0));
 }
 
+#[test]
+fn a_dead_run_still_tells_who_leads_and_what_is_left() {
+    let lab = crate::crawl::lab(0..200_000, |s| s.latency_ms = 10.0);
+    let place = crate::program::Place::new();
+    let more = ["--rate=100/s", "--run=night"].map(str::to_owned);
+    let mut child =
+        place.command(&[crate::crawl::args(&lab, "0..200000"), more.into()].concat()).spawn().unwrap();
+    // Rows of the past come once a second.
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let said = place.haul(&["status", "night", "--json"]).out;
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        if status["counts"]["done"].as_u64() > Some(15_000) {
+            break;
+        }
+        assert!(std::time::Instant::now() < patience, "{said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line = format!("exec {} watch night", env!("CARGO_BIN_EXE_haul"));
+    let mut terminal = Terminal::of(&place, &line, &[("TERM", "xterm-256color")]);
+    let mut parser = Parser::new(size(24), size(80), 0);
+    let words = ["run night: dead", "% settled", "more at the pace it had", "leading", "food_id: 1000"];
+    terminal.screen(&mut parser, move |screen: &Screen| {
+        let text = screen.contents();
+        words.iter().all(|w| text.contains(w))
+    });
+    terminal.types(b"q");
+    assert_eq!(terminal.ended(), Some(0));
+}
+
 /// Ticks of processor time that a process used.
 fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
