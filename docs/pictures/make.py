@@ -61,25 +61,26 @@ def spans(text, palette, paper, ink):
             if part:
                 out.append(f'<span style="{style}">{html.escape(part)}</span>')
             continue
-        for n in [int(n or 0) for n in code[1].split(";")]:
-            if n == 0:
+        codes = [int(n or 0) for n in code[1].split(";")]
+        while codes:
+            n = codes.pop(0)
+            if n in (38, 48) and codes[:1] == [5]:
+                # The first sixteen of 256 colours are those of the palette.
+                chosen = palette[codes[1] % 16]
+                fore, back = (chosen, back) if n == 38 else (fore, chosen)
+                del codes[:2]
+            elif n == 0:
                 fore, back, bold, turned = None, None, False, False
-            elif n == 1:
-                bold = True
-            elif n == 22:
-                bold = False
-            elif n == 7:
-                turned = True
-            elif n == 27:
-                turned = False
+            elif n in (1, 22):
+                bold = n == 1
+            elif n in (7, 27):
+                turned = n == 7
             elif n == 39:
                 fore = None
             elif n == 49:
                 back = None
-            elif 30 <= n <= 37:
-                fore = palette[n - 30]
-            elif 90 <= n <= 97:
-                fore = palette[n - 82]
+            elif 30 <= n <= 37 or 90 <= n <= 97:
+                fore = palette[n - 30 if n < 90 else n - 82]
             elif 40 <= n <= 47:
                 back = palette[n - 40]
     return "".join(out)
