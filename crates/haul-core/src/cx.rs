@@ -1,5 +1,8 @@
 //! What a source or a step can reach: passed explicitly, first to last; there are no globals.
 
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::item::{Item, Seq, SliceId};
@@ -16,6 +19,25 @@ pub struct Cx<'a> {
     pub budget: &'a Budget,
     /// Names the run in idempotency keys.
     pub run: &'a RunKey,
+    /// Keeps what is done of an item that is not done.
+    pub memo: &'a dyn Memo,
+}
+
+/// Partial work of a step on an item.
+#[async_trait]
+pub trait Memo: Send + Sync {
+    /// Keeps a JSON value in place of what was kept before; it is durable when this returns. The next
+    /// attempt, of this process or another, finds it attached to the record under the step's name.
+    async fn keep(&self, value: Bytes);
+}
+
+/// Keeps nothing: for whatever is not an item in work.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMemo;
+
+#[async_trait]
+impl Memo for NoMemo {
+    async fn keep(&self, _: Bytes) {}
 }
 
 /// 16 bytes that name a run for ever: made once, stored in the ledger, part of every idempotency

@@ -17,6 +17,10 @@ use crate::sink::Mark;
 use crate::source::{Cursor, Slice};
 use crate::watermark::Chunk;
 
+/// When an item is due that is in work and of which something is kept: never in this process. When it ended,
+/// the next one takes it at once.
+pub const IN_WORK: UnixMs = UnixMs(i64::MAX / 2);
+
 /// Why an item has a row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,7 +122,7 @@ pub struct Exception {
     pub first: UnixMs,
     /// Last attempt.
     pub last: UnixMs,
-    /// When a parked item may go on.
+    /// When a parked item may go on; [`IN_WORK`] of one that is being worked on.
     pub due: UnixMs,
     /// Results of steps that succeeded: (step, JSON value).
     pub memos: Vec<(Arc<str>, Bytes)>,

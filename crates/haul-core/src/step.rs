@@ -92,6 +92,12 @@ pub trait Step: Send + Sync {
 
     /// One attempt, any number of requests. Never retries: only the engine does.
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault>;
+
+    /// The item has failed, and what was kept of it ([`crate::cx::Memo`]) is not gone on with: whatever that
+    /// left with others is cleared away.
+    async fn abandon(&self, item: &Item, cx: &Cx<'_>) {
+        let _ = (item, cx);
+    }
 }
 
 /// Turns a done item into the row a sink gets: one JSON object, no newline.

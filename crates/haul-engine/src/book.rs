@@ -152,7 +152,7 @@ impl Book {
         }
     }
 
-    /// An at-most-once effect is about to be sent.
+    /// An at-most-once effect is about to be sent, or something is kept of an item in work.
     pub(crate) fn intend(&mut self, exception: &Exception, had_row: bool) {
         self.moved = true;
         if !had_row {

@@ -87,7 +87,8 @@ pub(crate) enum Note {
     Settled(Settled),
     /// The slice is at its end.
     ReadAll(SliceId),
-    /// An at-most-once effect is about to be sent: answered when that is durable.
+    /// An at-most-once effect is about to be sent, or something is kept of an item in work: answered when
+    /// that is durable.
     Intent {
         exception: Box<Exception>,
         had_row: bool,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::source::{Extent, Given, Slice};
 use haul_core::{
     Budget, Clock, Cursor, Cx, Fault, FaultClass, Lanes, Opener, Page, Seq, SliceId, Source, limits,
@@ -50,7 +50,7 @@ pub(crate) struct SourceCx {
 
 impl SourceCx {
     pub(crate) fn cx(&self) -> Cx<'_> {
-        Cx { lanes: &self.lanes, clock: &*self.clock, budget: &self.budget, run: &self.run }
+        Cx { lanes: &self.lanes, clock: &*self.clock, budget: &self.budget, run: &self.run, memo: &NoMemo }
     }
 }
 

@@ -2,18 +2,19 @@
 //! value.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use haul_core::aggregate::At;
 use haul_core::budget::Account;
-use haul_core::cx::RunKey;
+use haul_core::cx::{Memo, NoMemo, RunKey};
 use haul_core::job::Delivery;
-use haul_core::ledger::{Exception, FaultNote, Why};
+use haul_core::ledger::{Exception, FaultNote, IN_WORK, Why};
 use haul_core::pace::backoff::{Retry, Tried, after_fault};
 use haul_core::rank::{Rank, Ranks};
 use haul_core::step::Render;
@@ -120,7 +121,9 @@ impl Shop {
                 // No reply came: the connection may have been cut by a standstill of this machine.
                 let spoiled = fault.status().is_none() && self.lanes.stood_still(began);
                 let fault = if spoiled { fault.uncharged() } else { fault };
-                self.fault(&work, first, fault, unsafe_effect)
+                let mut judgement = self.fault(&work, first, fault, unsafe_effect);
+                self.let_go(&work.item, &mut judgement).await;
+                judgement
             }
         };
         if let Some(reach) = self.tally.goal.as_ref().filter(|_| judgement.is_outcome()) {
@@ -199,8 +202,17 @@ impl Shop {
     }
 
     async fn apply(&self, slot: &StepSlot, item: &Item) -> Result<Applied, Fault> {
+        self.apply_keeping(slot, item, &NoMemo).await
+    }
+
+    async fn apply_keeping(
+        &self,
+        slot: &StepSlot,
+        item: &Item,
+        memo: &dyn Memo,
+    ) -> Result<Applied, Fault> {
         let attempt = Attempt::new(&slot.lanes, &self.closing);
-        let cx = Cx { lanes: &attempt, clock: &*self.clock, budget: &self.budget, run: &self.run };
+        let cx = Cx { lanes: &attempt, clock: &*self.clock, budget: &self.budget, run: &self.run, memo };
         let mut applied = slot.step.apply(item, &cx);
         let applied = poll_fn(|task| match applied.as_mut().poll(task) {
             Poll::Pending => attempt.held_back().map_or(Poll::Pending, |fault| Poll::Ready(Err(fault))),
@@ -225,10 +237,39 @@ impl Shop {
                 return Some(End::Fault { fault: intent(slot), unsafe_effect: false });
             }
         }
-        let applied = self.apply(slot, &work.item).await;
+        let keeper = Keeper { shop: self, slot, work, kept: Mutex::default() };
+        let applied = self.apply_keeping(slot, &work.item, &keeper).await;
+        if let Some(kept) = keeper.kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            work.had_row = true;
+            work.item.record.attach(slot.step.name().clone(), kept);
+        }
         match take(slot, applied, &mut work.item) {
             Some(End::Fault { fault, .. }) => Some(End::Fault { fault, unsafe_effect: once }),
             end => end,
+        }
+    }
+
+    /// Has the step clear away what it kept of an item that has failed.
+    async fn let_go(&self, item: &Item, judgement: &mut Judgement) {
+        let Judgement::Exception(row) = judgement else { return };
+        let Some([slot]) = self.stages.last().map(Vec::as_slice) else { return };
+        let name = slot.step.name();
+        if row.why != Why::Failed || !slot.step.effect().is_write() || item.record.attached(name).is_none() {
+            return;
+        }
+        let attempt = Attempt::new(&slot.lanes, &self.closing);
+        let memo = &NoMemo;
+        let cx = Cx { lanes: &attempt, clock: &*self.clock, budget: &self.budget, run: &self.run, memo };
+        let mut abandon = slot.step.abandon(item, &cx);
+        poll_fn(|task| match abandon.as_mut().poll(task) {
+            // The run is being stopped; it stays with the row, for a retry.
+            Poll::Pending if attempt.held_back().is_some() => Poll::Ready(()),
+            polled => polled,
+        })
+        .await;
+        drop(abandon);
+        if attempt.held_back().is_none() {
+            row.memos.retain(|(memo, _)| memo != name);
         }
     }
 
@@ -304,6 +345,34 @@ impl Shop {
             due: now,
             memos: item.record.members().map(|(n, v)| (n.clone(), v.clone())).collect(),
         }
+    }
+}
+
+/// Keeps partial work of an item: it gets a row, as if it were parked, that the next process goes on with.
+struct Keeper<'a> {
+    shop: &'a Shop,
+    slot: &'a StepSlot,
+    work: &'a Work,
+    kept: Mutex<Option<Bytes>>,
+}
+
+#[async_trait]
+impl Memo for Keeper<'_> {
+    async fn keep(&self, value: Bytes) {
+        let before =
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).replace(value.clone()).is_some();
+        let fault = Fault::transient("in_work", "it was in work when the run was cut off")
+            .with_step(self.slot.step.name().clone())
+            .uncharged();
+        let mut row = self.shop.row(self.work, Why::Parked, self.work.first, &fault);
+        row.due = IN_WORK;
+        row.memos.retain(|(name, _)| name != self.slot.step.name());
+        row.memos.push((self.slot.step.name().clone(), value));
+        let (durable, committed) = oneshot::channel();
+        let had_row = before || self.work.had_row;
+        self.shop.inbox.push(Note::Intent { exception: Box::new(row), had_row, durable });
+        // When the committer is gone the run ends with its error.
+        let _ = committed.await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, assemble};
 use haul_connect::steps::download::{Comparison, Standing};
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::{Identity, Job, freeze};
 use haul_core::{Applied, Budget, Cx, Fault, FaultClass, Flow, Item, Seq, Step};
 use haul_engine::TokioClock;
@@ -198,7 +198,7 @@ async fn all(
 ) -> Result<Found, Problem> {
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(job.limits.memory), RunKey([0; 16]));
-    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &NoMemo };
     let mut found = Found::default();
     'source: for slice in live.opener.slices() {
         let mut source = live.opener.open(&slice, None, &cx).await?;

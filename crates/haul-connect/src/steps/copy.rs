@@ -4,6 +4,7 @@
 //! once, and how many pieces are held in all is bounded. What arrives is compared with the digest that the
 //! source says, before the put completes; what the destination says it holds, with what was sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +14,8 @@ use haul_core::limits::{COPIED_BYTES, COPIED_PART, COPY_PARTS, COPY_SHARE, OBJEC
 use haul_core::record::write_json_string;
 use haul_core::step::{Applied, Effect, Step};
 use haul_core::store::{Address, Content, Meta, Part, Parts, Receipt, Upload};
-use haul_core::{Cx, Fault, Item, Key};
+use haul_core::{Cx, Fault, FaultClass, Item, Key};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::content_type::content_type;
@@ -79,6 +81,25 @@ struct Object<'a> {
     version: String,
     /// It was listed at the destination as well.
     there: bool,
+    /// Of an earlier attempt.
+    note: Option<Note>,
+}
+
+/// What is kept of an object that goes in parts.
+#[derive(Serialize, Deserialize, PartialEq, Eq, Debug)]
+struct Note {
+    /// What the service calls it; `None`: it was about to begin.
+    upload: Option<String>,
+    /// Of the source.
+    version: String,
+    /// Length of a part.
+    part: u64,
+}
+
+impl Note {
+    fn to_json(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
 }
 
 /// A content whose first piece was looked at.
@@ -214,7 +235,7 @@ impl Copy {
                 let (meta, _) = self.open(object.key, range, cx).await?;
                 let from = Address { version: meta.version.clone(), ..address };
                 let len = COPIED_PART.max(parts.part_len(meta.len));
-                self.in_parts(parts, (to, &meta), (len, Some(&from)), object.key, cx).await?
+                self.in_parts(parts, (to, &meta), (len, Some(&from)), object, cx).await?
             }
             _ => self.to.store.copy(&address, to, cx).await?,
         };
@@ -230,7 +251,7 @@ impl Copy {
     ) -> Result<Copied, Fault> {
         let (meta, _) = self.opened(object.key, Some(0..kind::LOOKED_AT as u64), cx).await?;
         let len = parts.part_len(meta.len);
-        let receipt = self.in_parts(parts, (to, &meta), (len, None), object.key, cx).await?;
+        let receipt = self.in_parts(parts, (to, &meta), (len, None), object, cx).await?;
         let verified = match receipt.confirmed {
             // It was sent in the same parts as here.
             true if receipt.version == meta.version => Verified::Md5,
@@ -240,26 +261,28 @@ impl Copy {
         Ok(Copied { receipt, verified })
     }
 
-    /// An object in parts, which the service copies itself where it has them.
+    /// An object in parts, which the service copies itself where it has them. Parts that arrived before,
+    /// in an attempt that failed or in a process that died, are not sent again.
     async fn in_parts(
         &self,
         parts: &dyn Parts,
         (to, meta): (&Key, &Meta),
         (len, by_store): (u64, Option<&Address>),
-        key: &Key,
+        object: &Object<'_>,
         cx: &Cx<'_>,
     ) -> Result<Receipt, Fault> {
-        for stale in parts.open_uploads(to, cx).await? {
-            parts.give_up(Upload { key: to, id: &stale }, cx).await?;
-        }
-        let id = parts.begin(to, meta, cx).await?;
+        let (id, arrived) = self.upload(parts, (to, meta), len, object, cx).await?;
         let upload = Upload { key: to, id: &id };
+        let arrived = &arrived;
         let send = |n: u64| async move {
             let range = n * len..(n * len + len).min(meta.len);
             let number = u32::try_from(n + 1).unwrap_or(u32::MAX);
+            if let Some(part) = arrived.get(&number).filter(|part| part.len == range.end - range.start) {
+                return Ok(part.clone());
+            }
             match by_store {
                 Some(from) => parts.part_of(upload, number, (from, range), cx).await,
-                None => self.part(parts, (upload, number), (key, range, meta), cx).await,
+                None => self.part(parts, (upload, number), (object.key, range, meta), cx).await,
             }
         };
         let sent = stream::iter(0..meta.len.div_ceil(len)).map(send).buffered(COPY_PARTS);
@@ -267,11 +290,53 @@ impl Copy {
             Ok(all) => parts.complete(upload, &all, cx).await,
             Err(fault) => Err(fault),
         };
-        if done.is_err() {
-            // Whatever comes of it, the next attempt looks for what is left.
+        if let Err(fault) = &done
+            && fault.class() == FaultClass::Permanent
+        {
+            // When that fails as well, the note of it stays with the item.
             let _ = parts.give_up(upload, cx).await;
         }
         done
+    }
+
+    /// The upload of an earlier attempt, with the parts that arrived, or a new one. There is a note of it
+    /// before it begins, so that none is forgotten whenever the process ends.
+    async fn upload(
+        &self,
+        parts: &dyn Parts,
+        (to, meta): (&Key, &Meta),
+        len: u64,
+        object: &Object<'_>,
+        cx: &Cx<'_>,
+    ) -> Result<(Box<str>, BTreeMap<u32, Part>), Fault> {
+        let mut note = Note { upload: None, version: meta.version.to_string(), part: len };
+        if let Some(before) = &object.note {
+            if let Some(id) = &before.upload
+                && (&before.version, before.part) == (&note.version, note.part)
+                && let Some(arrived) = parts.arrived(Upload { key: to, id }, cx).await?
+            {
+                return Ok((id.as_str().into(), arrived.into_iter().map(|p| (p.number, p)).collect()));
+            }
+            self.clear(parts, to, before, cx).await?;
+        }
+        cx.memo.keep(note.to_json()).await;
+        let id = parts.begin(to, meta, cx).await?;
+        note.upload = Some(id.to_string());
+        cx.memo.keep(note.to_json()).await;
+        Ok((id, BTreeMap::new()))
+    }
+
+    /// Gives up what an earlier attempt began and nobody goes on with.
+    async fn clear(&self, parts: &dyn Parts, to: &Key, note: &Note, cx: &Cx<'_>) -> Result<(), Fault> {
+        let stale = match &note.upload {
+            Some(id) => vec![id.as_str().into()],
+            // It ended between the note and the reply.
+            None => parts.open_uploads(to, cx).await?,
+        };
+        for id in stale {
+            parts.give_up(Upload { key: to, id: &id }, cx).await?;
+        }
+        Ok(())
     }
 
     async fn part(
@@ -293,7 +358,7 @@ impl Copy {
 }
 
 /// What an item says of its object.
-fn object(item: &Item) -> Result<Object<'_>, Fault> {
+fn object<'a>(item: &'a Item, step: &str) -> Result<Object<'a>, Fault> {
     let value: serde_json::Value = serde_json::from_slice(item.record.base())
         .map_err(|e| Fault::permanent("record", format!("the record cannot be read: {e}")))?;
     let Some(len) = value["size"].as_u64() else {
@@ -301,7 +366,8 @@ fn object(item: &Item) -> Result<Object<'_>, Fault> {
         return Err(Fault::permanent("record", what));
     };
     let version = value["etag"].as_str().unwrap_or_default().to_owned();
-    Ok(Object { key: &item.key, len, version, there: value["there"].as_bool() == Some(true) })
+    let note = item.record.attached(step).and_then(|note| serde_json::from_slice(note).ok());
+    Ok(Object { key: &item.key, len, version, there: value["there"].as_bool() == Some(true), note })
 }
 
 #[async_trait]
@@ -319,7 +385,7 @@ impl Step for Copy {
     }
 
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
-        let object = object(item)?;
+        let object = object(item, &self.name)?;
         if object.there {
             return Ok(Applied::skip("there already"));
         }
@@ -337,6 +403,16 @@ impl Step for Copy {
             (None, _) => self.whole(&object, &to, cx).await?,
         };
         Ok(Applied::attach(attached(&to, &copied)))
+    }
+
+    async fn abandon(&self, item: &Item, cx: &Cx<'_>) {
+        if let Ok(object) = object(item, &self.name)
+            && let (Some(note), Some(parts)) = (&object.note, self.to.store.parts())
+        {
+            let to = self.from.counterpart(object.key, &self.to);
+            // It stays until the service's own rules remove it.
+            let _ = self.clear(parts, &to, note, cx).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haul_connect::http::Url;
 use haul_core::clock::{Clock, Moment, UnixMs};
-use haul_core::cx::{Cx, RunKey};
+use haul_core::cx::{Cx, NoMemo, RunKey};
 use haul_core::lane::{LaneEnd, LaneId, Lanes, Origin, Permit, Saved, Verdict};
 use haul_core::{Budget, Fault};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -290,7 +290,7 @@ impl World {
     }
 
     pub(crate) fn cx(&self) -> Cx<'_> {
-        Cx { lanes: &self.lanes, clock: &self.clock, budget: &self.budget, run: &self.run }
+        Cx { lanes: &self.lanes, clock: &self.clock, budget: &self.budget, run: &self.run, memo: &NoMemo }
     }
 
     pub(crate) fn lane(&self, url: &Url) -> LaneId {

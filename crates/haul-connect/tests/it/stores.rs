@@ -9,7 +9,7 @@ use haul_connect::http::{Client, ClientOptions};
 use haul_connect::stores::{Bucket, Directory, S3};
 use haul_core::job::StoreSpec;
 use haul_core::limits::LISTED;
-use haul_core::store::{Content, Meta, Store};
+use haul_core::store::{Address, Content, Meta, Store, Upload};
 use haul_core::{Cx, Fault, FaultClass, Key};
 
 use haul_lab::{ACCESS_KEY, Lab, LabSpec, SECRET_KEY};
@@ -165,6 +165,57 @@ impl Service {
 async fn a_bucket_conforms() {
     let service = Service::new();
     conforms(&service.bucket("any")).await;
+    takes_parts(&service.bucket("parts")).await;
+}
+
+/// What every store holds to that takes objects in parts.
+async fn takes_parts(store: &dyn Store) {
+    const LEN: usize = 5 << 20;
+    let (world, key) = (World::new(), Key::from("large".to_owned()));
+    let cx = world.cx();
+    let parts = store.parts().unwrap();
+    let len = parts.part_len(LEN as u64 + 3);
+    assert!(len >= LEN as u64 && parts.part_len(5 << 40).saturating_mul(10_000) >= 5 << 40);
+    let bytes: &'static [u8] = vec![7; LEN].leak();
+    put(store, "source", bytes).await;
+
+    // Nothing is seen of it before it is complete; what arrived is known.
+    let id = parts.begin(&key, &meta(LEN as u64 + 3), &cx).await.unwrap();
+    let upload = Upload { key: &key, id: &id };
+    assert_eq!(parts.open_uploads(&key, &cx).await.unwrap(), [id.clone()]);
+    let tail = parts.part(upload, (2, 3), &mut Pieces(vec![b"en", b"d"], None), &cx).await.unwrap();
+    let short = parts.part(upload, (1, LEN as u64), &mut Pieces(vec![bytes, b"x"], None), &cx).await;
+    assert_eq!(short.unwrap_err().code(), "truncated");
+    let arrived = parts.arrived(upload, &cx).await.unwrap().unwrap();
+    assert_eq!(arrived.iter().map(|p| (p.number, p.len)).collect::<Vec<_>>(), [(2, 3)]);
+    assert_eq!(arrived[0].md5, tail.md5);
+    let head = parts.part(upload, (1, LEN as u64), &mut Pieces(vec![bytes], None), &cx).await.unwrap();
+    assert_eq!(store.head(&key, &cx).await.unwrap(), None);
+    let receipt = parts.complete(upload, &[head, tail], &cx).await.unwrap();
+    assert!(receipt.confirmed && receipt.len == LEN as u64 + 3);
+    let (there, all) = read(store, "large", None).await.unwrap();
+    assert!(all.len() == LEN + 3 && all.ends_with(b"end"));
+    assert_eq!((&*there.version, &there.headers), (&*receipt.version, &meta(0).headers));
+
+    // From an object of its own, by itself; of the version that is said.
+    let id = parts.begin(&key, &meta(LEN as u64), &cx).await.unwrap();
+    let upload = Upload { key: &key, id: &id };
+    let from = store.address(&"source".to_owned().into()).unwrap();
+    let stale = Address { version: "0".into(), ..from.clone() };
+    assert!(parts.part_of(upload, 1, (&stale, 0..9), &cx).await.is_err());
+    let part = parts.part_of(upload, 1, (&from, 3..LEN as u64), &cx).await.unwrap();
+    parts.complete(upload, &[part], &cx).await.unwrap();
+    assert_eq!(read(store, "large", None).await.unwrap().1.len(), LEN - 3);
+    store.copy(&from, &key, &cx).await.unwrap();
+    assert_eq!(read(store, "large", None).await.unwrap().1.len(), LEN);
+
+    // What is given up is gone, however often.
+    let id = parts.begin(&key, &meta(1), &cx).await.unwrap();
+    let upload = Upload { key: &key, id: &id };
+    parts.give_up(upload, &cx).await.unwrap();
+    parts.give_up(upload, &cx).await.unwrap();
+    assert_eq!(parts.arrived(upload, &cx).await.unwrap(), None);
+    assert!(parts.open_uploads(&key, &cx).await.unwrap().is_empty());
 }
 
 #[tokio::test]

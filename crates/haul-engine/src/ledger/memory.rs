@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_core::aggregate::Saved;
-use haul_core::ledger::{
-    Commit, Exception, LaneNote, Ledger, LedgerError, Recovered, RecoveredSlice, SliceCommit, TickRow, Why,
-};
+use haul_core::ledger::{Commit, Exception, LaneNote, Ledger, LedgerError, Recovered, RecoveredSlice, SliceCommit, TickRow, Why, IN_WORK};
 use haul_core::limits;
 use haul_core::watermark::{CHUNK_BITS, Chunk, Settled};
 use haul_core::{Counts, KeyHash, Mark, Seq, SliceId, UnixMs};
@@ -181,6 +179,17 @@ impl Store {
         }
     }
 
+    /// What was in work is due: nobody works on it.
+    fn in_work_to_due(&mut self) {
+        let in_work: Vec<_> = self.parked.iter().filter(|p| p.0 >= IN_WORK).copied().collect();
+        for place in in_work {
+            self.parked.remove(&place);
+            let Some(e) = self.items.get_mut(&(place.1, place.2)) else { continue };
+            e.due = e.last;
+            self.parked.insert((e.due, place.1, place.2));
+        }
+    }
+
     /// An intent without an outcome is in doubt: settled, as far as the watermark is concerned.
     fn intents_to_doubt(&mut self) {
         let mut touched = BTreeSet::new();
@@ -251,6 +260,7 @@ impl Ledger for MemoryLedger {
         let mut store = self.store();
         store.fence += 1;
         store.intents_to_doubt();
+        store.in_work_to_due();
         Ok(store.recovered())
     }
 
@@ -280,7 +290,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn next_due(&mut self) -> Result<Option<UnixMs>, LedgerError> {
-        Ok(self.store().parked.iter().find(|p| !self.taken.contains(&(p.1, p.2))).map(|p| p.0))
+        Ok(self.store().parked.iter().find(|p| p.0 < IN_WORK && !self.taken.contains(&(p.1, p.2))).map(|p| p.0))
     }
 
     fn keys(&mut self, slice: SliceId, from: Seq, limit: usize) -> Result<Vec<KeyHash>, LedgerError> {

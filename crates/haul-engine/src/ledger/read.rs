@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use haul_core::aggregate::Saved;
-use haul_core::ledger::{Change, Exception, LaneNote, LedgerError, RecoveredSlice, TickRow, Why};
+use haul_core::ledger::{Change, Exception, IN_WORK, LaneNote, LedgerError, RecoveredSlice, TickRow, Why};
 use haul_core::{Counts, Seq, SliceId, UnixMs};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
 
@@ -210,7 +210,8 @@ impl Reader {
     /// When the earliest parked item is due.
     pub fn next_due(&self) -> Result<Option<UnixMs>, LedgerError> {
         self.ask(|conn| {
-            conn.query_row("SELECT min(due) FROM item WHERE why = 'parked'", [], |r| {
+            let sql = "SELECT min(due) FROM item WHERE why = 'parked' AND due < ?1";
+            conn.query_row(sql, [IN_WORK.0], |r| {
                 Ok(r.get::<_, Option<i64>>(0)?.map(UnixMs))
             })
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use haul_core::aggregate::Saved;
-use haul_core::ledger::{LaneNote, Recovered, RecoveredSlice, Resume, SliceState};
+use haul_core::ledger::{IN_WORK, LaneNote, Recovered, RecoveredSlice, Resume, SliceState};
 use haul_core::source::{Cursor, Slice};
 use haul_core::watermark::{Chunk, Settled};
 use haul_core::{Counts, Mark, Seq, SliceId, UnixMs};
@@ -24,6 +24,9 @@ pub(super) const LOST_MESSAGE: &str =
 pub(super) fn take_over(tx: &Connection) -> rusqlite::Result<u64> {
     tx.execute("UPDATE run SET fence = fence + 1", [])?;
     intents_to_doubt(tx)?;
+    // What was in work is due: nobody works on it.
+    let in_work = "UPDATE item SET due = last WHERE why = 'parked' AND due >= ?1";
+    tx.execute(in_work, [IN_WORK.0])?;
     tx.query_row("SELECT fence FROM run", [], |r| Ok(unsigned(r.get(0)?)))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use haul_core::ledger::{Commit, Exception, Ledger, LedgerError, Recovered, Why};
+use haul_core::ledger::{Commit, Exception, IN_WORK, Ledger, LedgerError, Recovered, Why};
 use haul_core::limits::LEDGER_RESERVE;
 use haul_core::{KeyHash, Seq, SliceId, UnixMs};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -237,7 +237,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn next_due(&mut self) -> Result<Option<UnixMs>, LedgerError> {
-        let first = self.parked(i64::MAX, 1).map_err(|e| self.place.error(e))?;
+        let first = self.parked(IN_WORK.0 - 1, 1).map_err(|e| self.place.error(e))?;
         Ok(first.first().map(|(due, _, _)| UnixMs(*due)))
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use haul_connect::assemble::{AssembleContext, Assembled, assemble};
 use haul_connect::http::KEPT_BACK;
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::{AggregateKind, Job, StepKind, StepSpec};
 use haul_core::source::NewItem;
 use haul_core::{Applied, Budget, Cx, Fault, Flow, Item, Seq, SliceId, Step};
@@ -100,7 +100,7 @@ async fn items(
 ) -> Result<Vec<ItemTried>, Fault> {
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(job.limits.memory), RunKey([0; 16]));
-    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &NoMemo };
     let mut tried = Vec::new();
     for slice in live.opener.slices() {
         let mut source = live.opener.open(&slice, None, &cx).await?;

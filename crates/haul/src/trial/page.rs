@@ -8,7 +8,7 @@ use haul_connect::http::{
     BodyUse, Call, Client, ClientOptions, HeaderLines, Method, RequestHeaders, StatusRules, Url,
 };
 use haul_connect::secrets::Credential;
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::{Given, RowFormat, parse};
 use haul_core::{Budget, Cx, Fault, Lanes, Opener, limits};
 use haul_engine::TokioClock;
@@ -96,7 +96,7 @@ async fn url(text: &str, headers: &UrlHeaders) -> Result<bool, Problem> {
     let client = Client::new(ClientOptions::default());
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(limits::MEMORY_DEFAULT), RunKey([0; 16]));
-    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &NoMemo };
     let mut plain = HeaderLines::new();
     for (name, value) in &headers.plain {
         plain.push(name, value).map_err(|e| Problem::Start(e.to_string()))?;
@@ -215,7 +215,7 @@ async fn rows(name: &str, kind: RowFormat) -> Result<bool, Problem> {
 async fn first_records(opener: &dyn Opener) -> Result<Vec<Map<String, Value>>, Fault> {
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(limits::MEMORY_DEFAULT), RunKey([0; 16]));
-    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &NoMemo };
     let mut records = Vec::new();
     for slice in opener.slices() {
         let mut source = opener.open(&slice, None, &cx).await?;

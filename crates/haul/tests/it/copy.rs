@@ -27,13 +27,17 @@ impl Scene {
         scene
     }
 
-    fn copy_as(&self, secret: &str, args: &[&str]) -> Said {
+    fn command(&self, secret: &str, args: &[&str]) -> std::process::Command {
         let args = [&["copy"], args].concat();
         let mut command = self.place.command(&args);
         command.env("XDG_CONFIG_HOME", self.place.file("config"));
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", secret);
         command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
-        said(command.output().unwrap())
+        command
+    }
+
+    fn copy_as(&self, secret: &str, args: &[&str]) -> Said {
+        said(self.command(secret, args).output().unwrap())
     }
 
     fn copy(&self, args: &[&str]) -> Said {
@@ -219,4 +223,35 @@ fn keys_that_a_directory_cannot_carry_fail_and_none_is_lost() {
         }
     }
     assert_eq!(files.len(), 21 - bad, "{files:?}");
+}
+
+#[test]
+fn parts_that_arrived_are_not_sent_again_after_a_kill() {
+    let scene = Scene::new();
+    let args = ["old:img-1-120000001", "new:large", "-j4"];
+    scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
+    let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
+    // One listing, one begin, and some of the fifteen parts.
+    while requests(&scene.new) < 9 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(scene.new.open_uploads(), 1);
+    scene.new.set(Service::S3, |s| s.latency_ms = 0.0).unwrap();
+    let before = requests(&scene.old);
+    scene.copy(&args).ended(0);
+    scene.equal(&keys(1), ("img-1-120000001", "large"));
+    assert_eq!(scene.new.open_uploads(), 0);
+    // Two listings, the first bytes, and the parts that were missing.
+    let asked = requests(&scene.old) - before;
+    assert!(asked < 15, "{asked} requests: parts were read again");
+}
+
+#[test]
+fn an_object_that_fails_leaves_no_upload() {
+    let scene = Scene::new();
+    scene.old.set(Service::S3, |s| s.truncate_rate = 1.0).unwrap();
+    scene.copy(&["old:img-1-20000001", "new:large", "--attempts=2"]).ended(3);
+    assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use haul_connect::rows::{ByteStream, OpenBytes, RowsOpener};
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::{Column, ColumnType, HeaderMode, OnInvalid, RowFormat, SourceSpec};
 use haul_core::lane::{LaneId, Lanes, Origin, Permit};
 use haul_core::limits::{LINE_BYTES, REJECTED_BYTES};
@@ -54,7 +54,7 @@ fn with_cx<T>(f: impl AsyncFnOnce(&Cx<'_>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let budget = Budget::new(1 << 30);
     let out = runtime.block_on(async {
-        let cx = Cx { lanes: &Nothing, clock: &Nothing, budget: &budget, run: &RunKey([0; 16]) };
+        let cx = Cx { lanes: &Nothing, clock: &Nothing, budget: &budget, run: &RunKey([0; 16]), memo: &NoMemo };
         f(&cx).await
     });
     // A thread may still sleep in a read.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use haul_core::aggregate::Saved;
-use haul_core::ledger::{LedgerError, SliceState, Why};
+use haul_core::ledger::{IN_WORK, LedgerError, SliceState, Why};
 use haul_core::watermark::{CHUNK_BITS, Settled};
 use haul_core::{Counts, Key, Mark, Seq, SliceId, UnixMs};
 
@@ -18,6 +18,7 @@ for_each_ledger!(
     parked_rows_are_taken_once_and_in_order,
     a_row_parked_again_is_taken_again_even_if_earlier,
     a_crash_gives_taken_rows_back,
+    what_was_in_work_is_due_for_the_next_process,
     intents_become_in_doubt,
     intents_of_items_that_were_parked_are_counted_once,
     a_stale_fence_is_refused_and_changes_nothing,
@@ -164,6 +165,25 @@ fn a_crash_gives_taken_rows_back(kept: &mut dyn Kept) {
     let mut ledger = kept.open();
     assert_eq!(ledger.recover().unwrap().next_due, Some(UnixMs(1)));
     assert_eq!(ledger.take_due(UnixMs(5), 9).unwrap().len(), 2);
+}
+
+fn what_was_in_work_is_due_for_the_next_process(kept: &mut dyn Kept) {
+    let mut ledger = kept.open();
+    let mut c = commit(ledger.recover().unwrap().fence);
+    c.slices = vec![at(0, 1, parked(1))];
+    let mut in_work = row(0, 0, Why::Parked, 0);
+    (in_work.due, in_work.last) = (IN_WORK, UnixMs(7));
+    in_work.memos = vec![("copy".into(), Bytes::from_static(b"{\"upload\":\"1\"}"))];
+    c.exceptions = vec![in_work];
+    ledger.commit(&c).unwrap();
+    assert_eq!(ledger.next_due().unwrap(), None);
+    assert!(ledger.take_due(UnixMs(8), 9).unwrap().is_empty());
+    drop(ledger);
+    let mut ledger = kept.open();
+    assert_eq!(ledger.recover().unwrap().next_due, Some(UnixMs(7)));
+    let taken = ledger.take_due(UnixMs(8), 9).unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(&*taken[0].memos[0].1, b"{\"upload\":\"1\"}");
 }
 
 fn intents_become_in_doubt(kept: &mut dyn Kept) {

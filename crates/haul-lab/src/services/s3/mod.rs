@@ -143,6 +143,7 @@ pub(super) fn answer(
         ("GET", true) if has("uploads") => upload::list(&ask, &state, out),
         ("GET", true) => list::answer(&ask, &mut state, out),
         ("HEAD" | "PUT", true) => empty(out, 200, &[]),
+        ("GET", false) if has("uploadId") => upload::parts(&ask, &state, out),
         ("GET" | "HEAD", false) => object::get(&ask, &mut state, out),
         ("PUT", false) if has("partNumber") => upload::part(&ask, &mut state, out),
         ("PUT", false) => object::put(&ask, &mut state, out),

@@ -136,7 +136,7 @@ pub(super) fn put(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply 
 type Refusal = (u16, &'static str, &'static str);
 
 /// The object that a `CopyObject` names, as it will be.
-fn copied(ask: &Ask<'_>, state: &mut State, from: &str) -> Result<Object, Refusal> {
+pub(super) fn copied(ask: &Ask<'_>, state: &mut State, from: &str) -> Result<Object, Refusal> {
     let missing = (404, "NoSuchKey", "the source does not exist");
     let from = decode(from).ok_or((400, "InvalidArgument", "the source is not UTF-8"))?;
     let (bucket, key) = from.strip_prefix('/').unwrap_or(&from).split_once('/').ok_or(missing)?;

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::object::meta;
+use super::object::{copied, meta};
 use super::sign::base64;
 use super::{Ask, Body, Meta, Object, Reply, State, empty, error, escape, hex, md5_of, now, xml};
 use crate::mix::mix;
+use crate::services::files::range;
 
 /// Least size of a part that is not the last one.
 const LEAST: u64 = 5 << 20;
+
+/// Parts in one reply.
+const PAGE: usize = 1000;
 
 /// An upload that is under way.
 struct Upload {
@@ -63,6 +67,9 @@ pub(super) fn part(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply
         return error(out, 400, "InvalidArgument", "part numbers go from 1 to 10000");
     };
     let Some(id) = named(ask, &state.uploads).map(str::to_owned) else { return missing(out) };
+    if let Some(from) = ask.header("x-amz-copy-source") {
+        return copied_part(ask, state, (&id, number), from, out);
+    }
     let body = &ask.request.body;
     let md5 = md5_of(std::iter::once(&body[..]));
     if ask.header("content-md5").is_some_and(|said| said != base64(&md5)) {
@@ -71,6 +78,51 @@ pub(super) fn part(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply
     let Some(upload) = state.uploads.all.get_mut(&id) else { return missing(out) };
     upload.parts.insert(number, (body.len() as u64, md5, Body::Bytes(body[..].into())));
     empty(out, 200, &[("etag", &format!("\"{}\"", hex(&md5)))])
+}
+
+/// `UploadPartCopy`.
+fn copied_part(
+    ask: &Ask<'_>,
+    state: &mut State,
+    (id, number): (&str, u32),
+    from: &str,
+    out: &mut Vec<u8>,
+) -> Reply {
+    let object = match copied(ask, state, from) {
+        Ok(object) => object,
+        Err((status, code, why)) => return error(out, status, code, why),
+    };
+    let asked = ask.header("x-amz-copy-source-range").map(|value| range(value.as_bytes(), object.size));
+    let (from, to) = match asked {
+        None => (0, object.size),
+        Some(Some(Ok(range))) => range,
+        Some(_) => return error(out, 416, "InvalidRange", "there is nothing there"),
+    };
+    let mut bytes = Vec::new();
+    object.body.read(&ask.world.files, from, to, &mut |piece| bytes.extend_from_slice(piece));
+    let md5 = md5_of(std::iter::once(&bytes[..]));
+    let Some(upload) = state.uploads.all.get_mut(id) else { return missing(out) };
+    upload.parts.insert(number, (to - from, md5, Body::Bytes(bytes.into())));
+    xml(out, 200, &format!("<CopyPartResult><ETag>\"{}\"</ETag></CopyPartResult>", hex(&md5)))
+}
+
+/// `ListParts`.
+pub(super) fn parts(ask: &Ask<'_>, state: &State, out: &mut Vec<u8>) -> Reply {
+    let Some(upload) = named(ask, &state.uploads).and_then(|id| state.uploads.all.get(id)) else {
+        return missing(out);
+    };
+    let after = ask.target.query("part-number-marker").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut left = upload.parts.range(after + 1..);
+    let parts: String = left
+        .by_ref()
+        .take(PAGE)
+        .map(|(number, (size, md5, _))| {
+            let etag = hex(md5);
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag><Size>{size}</Size></Part>")
+        })
+        .collect();
+    let more = left.next().is_some();
+    xml(out, 200, &format!("<ListPartsResult><IsTruncated>{more}</IsTruncated>{parts}</ListPartsResult>"))
 }
 
 pub(super) fn complete(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply {

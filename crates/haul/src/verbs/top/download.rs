@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use haul_connect::http::{Client, ClientOptions, HttpLocation, Proxies, Url};
 use haul_connect::rows::{ByteStream, OpenBytes};
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::LimitsSpec;
 use haul_core::lane::LaneEnd;
 use haul_core::{Budget, Clock, Cx, Fault, LaneId, Lanes, Moment, Origin, Permit, Verdict};
@@ -44,7 +44,7 @@ impl Download {
             let clock = TokioClock::new();
             let budget = Budget::new(limits.memory);
             let run = RunKey([0; 16]);
-            location.open(&Cx { lanes: &Unpaced, clock: &clock, budget: &budget, run: &run }).await
+            location.open(&Cx { lanes: &Unpaced, clock: &clock, budget: &budget, run: &run, memo: &NoMemo }).await
         });
         let stream = stream.map_err(|fault: Fault| fault.message().to_owned())?;
         Ok(Download { runtime, stream, rest: Bytes::new(), ended: false })
