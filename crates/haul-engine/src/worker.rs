@@ -2,8 +2,8 @@
 //! value.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -205,12 +205,7 @@ impl Shop {
         self.apply_keeping(slot, item, &NoMemo).await
     }
 
-    async fn apply_keeping(
-        &self,
-        slot: &StepSlot,
-        item: &Item,
-        memo: &dyn Memo,
-    ) -> Result<Applied, Fault> {
+    async fn apply_keeping(&self, slot: &StepSlot, item: &Item, memo: &dyn Memo) -> Result<Applied, Fault> {
         let attempt = Attempt::new(&slot.lanes, &self.closing);
         let cx = Cx { lanes: &attempt, clock: &*self.clock, budget: &self.budget, run: &self.run, memo };
         let mut applied = slot.step.apply(item, &cx);

@@ -51,7 +51,7 @@ fn only_reads(job: &Job) -> bool {
 
 /// How long an outcome waits for company.
 fn linger(job: &Job) -> Duration {
-    let saves = job.steps.iter().any(|s| matches!(s.kind, StepKind::Download(_)));
+    let saves = job.steps.iter().any(|s| matches!(&s.kind, StepKind::Download(d) if d.directory().is_some()));
     match (only_reads(job), saves) {
         (true, _) => limits::COMMIT_LINGER_READ,
         // Files become durable with a sync of their whole file system.

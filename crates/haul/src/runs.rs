@@ -43,8 +43,10 @@ pub fn delete(dir: &RunDir) -> Result<(), u8> {
         status_of(&e)
     })?;
     for step in job.iter().flat_map(|job| &job.steps) {
-        if let StepKind::Download(download) = &step.kind {
-            Depot::forget(Path::new(&download.to), dir.name());
+        if let StepKind::Download(download) = &step.kind
+            && let Some(to) = download.directory()
+        {
+            Depot::forget(Path::new(to), dir.name());
         }
     }
     output::complain(&format!("run {} is deleted", dir.name()));

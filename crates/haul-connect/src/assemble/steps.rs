@@ -14,7 +14,7 @@ use crate::expr::Expr;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::rows::Needed;
 use crate::secrets::Credential;
-use crate::steps::download::{self, Depot, Download, Home, WantedFiles};
+use crate::steps::download::{self, Deliver, DeliverSpec, Depot, Download, Home, WantedFiles};
 use crate::steps::{Batch, BatchSpec, Body, Copy, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
 use crate::stores::S3;
 
@@ -185,8 +185,7 @@ impl<'j> Steps<'j> {
             AssembleError { offset: Some(e.error.offset), ..wrong(&at, &e.error) }
         })?;
         self.need(files.names(), "a download");
-        let (files, depot) = (Arc::new(files), Arc::new(Depot::new(self.base.join(&download.to))));
-        self.downloads = Some(Downloads { files: Arc::clone(&files), depot: Arc::clone(&depot) });
+        let files = Arc::new(files);
         let mut homes = Vec::new();
         for (service, urls) in &self.bases {
             for url in urls {
@@ -197,17 +196,30 @@ impl<'j> Steps<'j> {
                 });
             }
         }
+        let rules = StatusRules { on: spec.on.clone(), expect: spec.expect.clone() };
+        let headers = self.headers(spec, "")?;
+        let timeout = spec.timeout.unwrap_or(self.job.limits.timeout);
+        let (client, overwrite) = (Arc::clone(&self.client), download.overwrite);
+        // What is only tried saves nothing, wherever that would be.
+        if download.directory().is_none() && client.options.witness.is_none() {
+            let to = self.place(&download.to, &format!("step.{}.to", spec.name))?.directory();
+            let spec = DeliverSpec { name, files, to, client, homes, rules, headers, timeout, overwrite };
+            return Ok(Arc::new(Deliver::new(spec)));
+        }
+        let depot = Arc::new(Depot::new(self.base.join(&download.to)));
+        self.downloads = Some(Downloads { files: Arc::clone(&files), depot: Arc::clone(&depot) });
+        let keep_free = self.job.limits.keep_free;
         Ok(Arc::new(Download::new(download::DownloadSpec {
             name,
             files,
             depot,
-            client: Arc::clone(&self.client),
+            client,
             homes,
-            rules: StatusRules { on: spec.on.clone(), expect: spec.expect.clone() },
-            headers: self.headers(spec, "")?,
-            timeout: spec.timeout.unwrap_or(self.job.limits.timeout),
-            overwrite: download.overwrite,
-            keep_free: self.job.limits.keep_free,
+            rules,
+            headers,
+            timeout,
+            overwrite,
+            keep_free,
         })))
     }
 

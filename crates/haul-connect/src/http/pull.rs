@@ -7,18 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use haul_core::budget::{Account, Held};
 use haul_core::lane::{LaneId, Permit, Sign, Verdict};
+use haul_core::store::Content;
 use haul_core::{Cx, Fault};
 use tokio::time::Instant;
 
 use super::client::{Answered, Client, Hop, unanswered};
 use super::conn::{Conn, Ended, Exchange};
 use super::frame::{DRAINED_KEEP, ReplyReader};
+use super::redirect::{Route, Stop, followed};
 use super::reply::{Reply, bounded, origin_of};
 use super::request::Call;
-use super::status::{StatusRules, sign};
+use super::status::{Meaning, StatusRules, sign};
 use super::url::Url;
 use super::wire::Traffic;
 
@@ -60,35 +63,64 @@ pub(crate) enum Answer {
 }
 
 impl Client {
-    /// Sends a GET, whose body is then taken piece by piece. Redirects are not followed.
+    /// Sends a GET, whose body is then taken piece by piece. Follows redirects that the rules do not name.
     ///
     /// # Errors
     /// As [`Client::send`].
     pub(crate) async fn pull(
         self: &Arc<Self>,
         call: &Call<'_>,
-        lane: LaneId,
+        mut lane: LaneId,
         rules: &StatusRules,
         cx: &Cx<'_>,
     ) -> Result<Answer, Fault> {
+        let mut route = Route::new(call.url, !call.headers.secret.is_empty());
+        let mut url = call.url.clone();
+        loop {
+            let hop = Hop { call, url: &url, foreign: route.is_foreign(), lane };
+            let (answer, location) = self.pull_hop(&hop, rules, cx).await?;
+            match (answer, location) {
+                (_, Some(location)) => match route.follow(&location)? {
+                    Stop::SameHost(next) => url = next,
+                    Stop::OtherHost(next) => {
+                        lane = cx.lanes.lane(&next.origin(&"".into()));
+                        url = next;
+                    }
+                },
+                (Answer::Reply(mut reply), None) => {
+                    reply.moved = (url != *call.url).then_some(url);
+                    return Ok(Answer::Reply(reply));
+                }
+                (body, None) => return Ok(body),
+            }
+        }
+    }
+
+    async fn pull_hop(
+        self: &Arc<Self>,
+        hop: &Hop<'_>,
+        rules: &StatusRules,
+        cx: &Cx<'_>,
+    ) -> Result<(Answer, Option<Box<str>>), Fault> {
+        let lane = hop.lane;
         let permit = cx.lanes.enter(lane).await;
-        let hop = Hop { call, url: call.url, foreign: false, lane };
-        let answered = match self.exchange(&hop, ReplyReader::object(), cx).await {
+        let answered = match self.exchange(hop, ReplyReader::object(), cx).await {
             Ok(answered) => answered,
             Err(unanswered) => {
                 permit.end(unanswered.verdict());
                 return Err(unanswered.fault);
             }
         };
-        let Some(head) = answered.reader.head().cloned() else {
-            return Err(Fault::transient("body", format!("{}: no reply", call.url)));
+        let Some(mut head) = answered.reader.head().cloned() else {
+            return Err(Fault::transient("body", format!("{}: no reply", hop.url)));
         };
+        let location = followed(&mut head, hop.call.method, rules);
         head.tell_limits(lane, cx);
         let (status, length) = (head.status, head.length);
         let Answered { conn, reader, ended, started, before } = answered;
         let mut pulled = Pulled {
             client: Arc::clone(self),
-            url: call.url.clone(),
+            url: hop.url.clone(),
             lane,
             conn: Some(conn),
             reader,
@@ -101,31 +133,31 @@ impl Client {
             slow: (Duration::ZERO, 0),
             held: None,
         };
-        if (200..300).contains(&status) {
+        if location.is_none() && matches!(rules.meaning(status), Meaning::Success) {
             // Mostly it is all there: then the connection and the permit are free for others.
             pulled.fill(PIECE, cx).await?;
-            return Ok(Answer::Body(Box::new(pulled)));
+            return Ok((Answer::Body(Box::new(pulled)), None));
         }
         // Why there is none; what is missing of that does not matter.
         let _ = pulled.fill(DRAINED_KEEP, cx).await;
         pulled.end_permit(sign(status, rules.names(status)));
         pulled.reply.body = pulled.reader.take_body().into();
-        Ok(Answer::Reply(pulled.reply))
+        Ok((Answer::Reply(pulled.reply), location))
     }
 }
 
-impl Pulled {
-    /// The next bytes, never empty; `None` at the end of a body that came whole.
-    ///
-    /// # Errors
-    /// `truncated`, `timeout`, `reset`, `slow` or `body`.
-    pub(crate) async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
+/// Its faults: `truncated`, `timeout`, `reset`, `slow` or `body`.
+#[async_trait]
+impl Content for Pulled {
+    async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
         self.fill(PIECE, cx).await?;
         self.held = None;
         let piece = self.reader.take_body();
         Ok((!piece.is_empty()).then(|| piece.into()))
     }
+}
 
+impl Pulled {
     /// Reads until so many bytes are there, or the end.
     async fn fill(&mut self, enough: usize, cx: &Cx<'_>) -> Result<(), Fault> {
         while !self.reader.is_done() && self.reader.body_len() < enough {

@@ -10,23 +10,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use haul_core::limits::{COPIED_BYTES, COPIED_PART, COPY_PARTS, COPY_SHARE, OBJECT_BYTES};
+use haul_core::limits::{COPIED_BYTES, COPIED_PART, COPY_PARTS, OBJECT_BYTES};
 use haul_core::record::write_json_string;
 use haul_core::step::{Applied, Effect, Step};
 use haul_core::store::{Address, Content, Meta, Part, Parts, Receipt, Upload};
 use haul_core::{Cx, Fault, FaultClass, Item, Key};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::content_type::content_type;
 use super::download::kind::{self, Found};
-use crate::http::pull::PIECE;
-use crate::stores::Place;
-
-/// What the room for pieces is counted in.
-const UNIT: u64 = 16 * 1024;
-/// What an object on its way takes at most: a piece being read, one held back, one being written.
-const HELD: u64 = 3 * PIECE as u64;
+use super::room::Room;
+use crate::stores::{Peeked, Place};
 
 /// A type that cannot be told by first bytes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -39,8 +33,8 @@ pub struct Copy {
     from: Place,
     to: Place,
     types: Vec<String>,
-    /// Room for what is on its way, in units; a share of the run's memory.
-    room: OnceCell<(Semaphore, u64)>,
+    /// For what is on its way.
+    room: Room,
 }
 
 /// How sure it is that the bytes are the same.
@@ -102,22 +96,6 @@ impl Note {
     }
 }
 
-/// A content whose first piece was looked at.
-struct Peeked {
-    first: Option<Bytes>,
-    rest: Box<dyn Content>,
-}
-
-#[async_trait]
-impl Content for Peeked {
-    async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
-        match self.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.rest.next(cx).await,
-        }
-    }
-}
-
 impl Copy {
     /// A step that copies the keys of `from` to `to`, if they are of one of these types; any will do when
     /// there are none.
@@ -133,7 +111,7 @@ impl Copy {
         let types: Vec<String> = types.iter().map(|t| t.to_ascii_lowercase()).collect();
         match types.iter().find(|t| !kind::is_known(t)) {
             Some(unknown) => Err(UnknownType(unknown.clone())),
-            None => Ok(Copy { name: name.into(), from, to, types, room: OnceCell::new() }),
+            None => Ok(Copy { name: name.into(), from, to, types, room: Room::default() }),
         }
     }
 
@@ -153,17 +131,6 @@ impl Copy {
             Found::Unknown => "of no known type".to_owned(),
         };
         Err(Fault::permanent("type", format!("{from}: {key} is {is}: it should be {wanted}")))
-    }
-
-    /// Waits for room for so many bytes.
-    async fn room(&self, bytes: u64, cx: &Cx<'_>) -> Option<SemaphorePermit<'_>> {
-        let made = async || {
-            let units = (cx.budget.limit() / COPY_SHARE / UNIT).max(HELD / UNIT);
-            (Semaphore::new(usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS)), units)
-        };
-        let (room, all) = self.room.get_or_init(made).await;
-        let units = bytes.min(HELD).div_ceil(UNIT).clamp(1, *all);
-        room.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await.ok()
     }
 
     /// Where the destination finds an object to copy it by itself.
@@ -206,7 +173,7 @@ impl Copy {
     }
 
     async fn whole(&self, object: &Object<'_>, to: &Key, cx: &Cx<'_>) -> Result<Copied, Fault> {
-        let _room = self.room(object.len, cx).await;
+        let _room = self.room.enter(object.len, cx).await;
         let (meta, mut content) = self.opened(object.key, None, cx).await?;
         let receipt = self.to.store.put(to, &meta, &mut content, cx).await?;
         let verified = match receipt.confirmed {
@@ -347,7 +314,7 @@ impl Copy {
         cx: &Cx<'_>,
     ) -> Result<Part, Fault> {
         let len = range.end - range.start;
-        let _room = self.room(len, cx).await;
+        let _room = self.room.enter(len, cx).await;
         let (now, mut content) = self.open(key, Some(range), cx).await?;
         if now.version != meta.version || now.len != meta.len {
             let what = format!("{}: {key} changed while it was copied", self.from);

@@ -13,6 +13,7 @@ pub(crate) mod granted;
 pub mod map;
 mod outcomes;
 mod replica;
+mod room;
 mod sent;
 mod shared;
 pub mod write;

@@ -26,6 +26,15 @@ impl Place {
         Place { prefix: prefix.into(), ..self }
     }
 
+    /// The same place as a directory: its keys come after a `/`.
+    pub fn directory(self) -> Place {
+        let mut prefix = self.prefix.0.to_vec();
+        if is_partial(&prefix) {
+            prefix.push(b'/');
+        }
+        Place { prefix: prefix.into(), ..self }
+    }
+
     /// The key of another place, which faces this one, that stands for one of this. In between two
     /// prefixes that end within a name, these are exchanged as text; else names stay whole.
     pub fn counterpart(&self, key: &Key, other: &Place) -> Key {

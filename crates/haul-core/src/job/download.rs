@@ -1,5 +1,7 @@
 //! The files that a download step saves.
 
+use super::{PlaceText, parse_place};
+
 /// What a download step does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DownloadSpec {
@@ -7,10 +9,20 @@ pub struct DownloadSpec {
     pub files: Vec<FileSpec>,
     /// Template of their names, relative to `to`; None: by key and extension.
     pub name: Option<String>,
-    /// A directory.
+    /// A directory, or a place in a store.
     pub to: String,
     /// Replace files that are there and that no run has saved.
     pub overwrite: bool,
+}
+
+impl DownloadSpec {
+    /// The directory it saves to; `None`: it puts files into a store.
+    pub fn directory(&self) -> Option<&str> {
+        match parse_place(&self.to) {
+            Ok(PlaceText::Bucket { .. }) => None,
+            _ => Some(&self.to),
+        }
+    }
 }
 
 /// One file of a record.

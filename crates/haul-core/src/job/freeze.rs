@@ -19,7 +19,7 @@ pub fn freeze(job: &Job, directory: &Path) -> Job {
     }
     for step in &mut job.steps {
         if let StepKind::Download(download) = &mut step.kind {
-            download.to = absolute(&download.to, directory);
+            download.to = place(&download.to, directory);
         }
         if let StepKind::Copy { to, .. } = &mut step.kind {
             *to = place(to, directory);

@@ -81,7 +81,11 @@ fn store((name, spec): (&String, &StoreSpec)) -> (String, StoreSpec) {
 /// True when the job names a place in a store.
 fn uses(job: &Job, store: &str) -> bool {
     let is_in = |place: &str| parse_place(place).is_ok_and(|place| place.store() == Some(store));
-    let copies = job.steps.iter().any(|s| matches!(&s.kind, StepKind::Copy { to, .. } if is_in(to)));
+    let copies = job.steps.iter().any(|s| match &s.kind {
+        StepKind::Copy { to, .. } => is_in(to),
+        StepKind::Download(download) => is_in(&download.to),
+        _ => false,
+    });
     copies || job.source.format == RowFormat::Keys && is_in(&job.source.location)
 }
 

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_core::aggregate::Saved;
-use haul_core::ledger::{Commit, Exception, LaneNote, Ledger, LedgerError, Recovered, RecoveredSlice, SliceCommit, TickRow, Why, IN_WORK};
+use haul_core::ledger::{
+    Commit, Exception, IN_WORK, LaneNote, Ledger, LedgerError, Recovered, RecoveredSlice, SliceCommit,
+    TickRow, Why,
+};
 use haul_core::limits;
 use haul_core::watermark::{CHUNK_BITS, Chunk, Settled};
 use haul_core::{Counts, KeyHash, Mark, Seq, SliceId, UnixMs};
@@ -290,7 +293,12 @@ impl Ledger for MemoryLedger {
     }
 
     fn next_due(&mut self) -> Result<Option<UnixMs>, LedgerError> {
-        Ok(self.store().parked.iter().find(|p| p.0 < IN_WORK && !self.taken.contains(&(p.1, p.2))).map(|p| p.0))
+        Ok(self
+            .store()
+            .parked
+            .iter()
+            .find(|p| p.0 < IN_WORK && !self.taken.contains(&(p.1, p.2)))
+            .map(|p| p.0))
     }
 
     fn keys(&mut self, slice: SliceId, from: Seq, limit: usize) -> Result<Vec<KeyHash>, LedgerError> {

@@ -211,9 +211,7 @@ impl Reader {
     pub fn next_due(&self) -> Result<Option<UnixMs>, LedgerError> {
         self.ask(|conn| {
             let sql = "SELECT min(due) FROM item WHERE why = 'parked' AND due < ?1";
-            conn.query_row(sql, [IN_WORK.0], |r| {
-                Ok(r.get::<_, Option<i64>>(0)?.map(UnixMs))
-            })
+            conn.query_row(sql, [IN_WORK.0], |r| Ok(r.get::<_, Option<i64>>(0)?.map(UnixMs)))
         })
     }
 }

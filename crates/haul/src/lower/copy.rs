@@ -68,7 +68,7 @@ pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said
     Ok(Said { job, places })
 }
 
-fn unknown(text: &str, name: &str, known: &BTreeMap<String, StoreSpec>, out: &mut Problems) {
+pub(super) fn unknown(text: &str, name: &str, known: &BTreeMap<String, StoreSpec>, out: &mut Problems) {
     let hint = match nearest(name, known.keys().map(String::as_str)) {
         Some(near) => format!("did you mean {near}:?"),
         None => {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use haul_core::job::{
-    Delivery, Diagnostic, DownloadSpec, FileSpec, Job, LimitsSpec, Place, Places, RetrySpec, RowFormat,
-    StepKind, StepSpec, nearest, parse_file, where_step,
+    Delivery, Diagnostic, DownloadSpec, FileSpec, Job, LimitsSpec, Place, PlaceText, Places, RetrySpec,
+    RowFormat, StepKind, StepSpec, StoreSpec, nearest, parse_file, parse_place, where_step,
 };
 
 use super::enrich::on_rule;
 use super::source::{format_of, source};
 use super::{Problems, Said, pace};
 use crate::flags::ExistsFlags;
+use crate::stores;
 use crate::verbs::get::GetArgs;
 
 /// The name of the step.
@@ -35,7 +36,7 @@ pub fn get(args: &GetArgs) -> Result<Said, Vec<Diagnostic>> {
         verb: "get".to_owned(),
         source,
         services: BTreeMap::new(),
-        stores: BTreeMap::new(),
+        stores: stores_of(&args.to, &mut out),
         secrets: BTreeMap::new(),
         steps,
         aggregates: Vec::new(),
@@ -49,6 +50,20 @@ pub fn get(args: &GetArgs) -> Result<Said, Vec<Diagnostic>> {
     pace::overlay(&mut job, (&args.pace, &args.read, ExistsFlags::default()), &mut places, &mut out);
     out.finish(&job, &places)?;
     Ok(Said { job, places })
+}
+
+/// The store that files go to, if it is one.
+fn stores_of(to: &str, out: &mut Problems) -> BTreeMap<String, StoreSpec> {
+    let Ok(PlaceText::Bucket { store, .. }) = parse_place(to) else { return BTreeMap::new() };
+    let flag = format!("--to {to}");
+    match stores::load() {
+        Ok(known) => match stores::find(store, &known) {
+            Some(spec) => return BTreeMap::from([(store.to_owned(), spec)]),
+            None => super::copy::unknown(&flag, store, &known, out),
+        },
+        Err(_) => out.add(flag, "the stores cannot be read", ""),
+    }
+    BTreeMap::new()
 }
 
 /// A `.json` file is a document here; what has no ending that says otherwise is a list of URLs, unless

@@ -25,8 +25,8 @@ pub struct GetArgs {
     /// [default: '{key}.{ext}'; of a list of URLs '{file}']
     #[arg(long = "as", value_name = "TEMPLATE", help_heading = "Files")]
     pub template: Option<String>,
-    /// The directory to save files in
-    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    /// The directory to save files in, or a place in a store: STORE:BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|STORE", help_heading = "Files")]
     pub to: String,
     /// Replace files that are there and that no run has saved
     #[arg(long, help_heading = "Files")]

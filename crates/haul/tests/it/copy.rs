@@ -28,8 +28,12 @@ impl Scene {
     }
 
     fn command(&self, secret: &str, args: &[&str]) -> std::process::Command {
-        let args = [&["copy"], args].concat();
-        let mut command = self.place.command(&args);
+        self.any(secret, &[&["copy"], args].concat())
+    }
+
+    /// Any verb.
+    fn any(&self, secret: &str, args: &[&str]) -> std::process::Command {
+        let mut command = self.place.command(args);
         command.env("XDG_CONFIG_HOME", self.place.file("config"));
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", secret);
         command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
@@ -254,4 +258,62 @@ fn an_object_that_fails_leaves_no_upload() {
     scene.old.set(Service::S3, |s| s.truncate_rate = 1.0).unwrap();
     scene.copy(&["old:img-1-20000001", "new:large", "--attempts=2"]).ended(3);
     assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
+}
+
+#[test]
+fn what_a_list_of_urls_names_goes_straight_into_a_store() {
+    let scene = Scene::new();
+    let files = Lab::start(&LabSpec::new(&[Service::Files]).seed(7)).unwrap();
+    let base = files.url(Service::Files);
+    let urls: String = (0..60).map(|id| format!("{base}/files/{id}-3000.png\n")).collect();
+    scene.place.write("urls.txt", urls);
+    let get = |more: &[&str]| {
+        said(
+            scene
+                .any(SECRET_KEY, &[&["get", "urls.txt", "--to=new:files/in"], more].concat())
+                .output()
+                .unwrap(),
+        )
+    };
+    get(&[]).ended(0);
+    let keys: Vec<String> = (0..60).map(|id| format!("in/{id}-3000.png")).collect();
+    let there = scene.new.object_keys("files");
+    assert_eq!(there.len(), 60);
+    for key in &keys {
+        let object = scene.new.object("files", key).unwrap_or_else(|| panic!("{key} is missing"));
+        assert!(object.bytes.starts_with(b"\x89PNG"), "{key}");
+        let header = |name: &str| object.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(header("content-type"), Some("image/png"));
+        assert!(header("x-amz-meta-haul-source").is_some());
+    }
+    // What is there is known; what is broken is not put.
+    let before = files.truth(Service::Files).unwrap().requests;
+    let said = get(&["--run=again"]).ended(0);
+    assert!(said.err.contains("skipped 60 "), "{}", said.err);
+    assert_eq!(files.truth(Service::Files).unwrap().requests, before);
+    files.set(Service::Files, |s| s.wrong_rate = 1.0).unwrap();
+    let broken = said_of(&scene, &["get", "urls.txt", "--to=new:broken", "--attempts=1"]).ended(3);
+    assert!(broken.err.contains("failed 60 "), "{}", broken.err);
+    assert_eq!(scene.new.object_keys("broken").len(), 0);
+    said_of(&scene, &["get", "urls.txt", "--to=nwe:files"]).ended(64).told(&["did you mean new:?"]);
+}
+
+fn said_of(scene: &Scene, args: &[&str]) -> Said {
+    said(scene.any(SECRET_KEY, args).output().unwrap())
+}
+
+#[test]
+fn a_file_with_another_checksum_is_not_put() {
+    let scene = Scene::new();
+    let files = Lab::start(&LabSpec::new(&[Service::Files]).seed(7)).unwrap();
+    let base = files.url(Service::Files);
+    let zeros = "0".repeat(64);
+    let rows: String = (0..3)
+        .map(|id| format!("{{\"id\":{id},\"url\":\"{base}/files/{id}-3000.png\",\"sum\":\"{zeros}\"}}\n"))
+        .collect();
+    scene.place.write("m.jsonl", rows);
+    let args = ["get", "m.jsonl", "--url=.url", "--checksum=.sum", "--to=new:sums", "--attempts=1"];
+    let said = said_of(&scene, &args).ended(3);
+    assert!(said.err.contains("failed 3 "), "{}", said.err);
+    assert_eq!((scene.new.object_keys("sums").len(), scene.new.open_uploads()), (0, 0));
 }

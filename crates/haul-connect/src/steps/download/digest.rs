@@ -60,6 +60,11 @@ impl Checksum {
         format!("{}:{}", self.name(), hex(&self.value))
     }
 
+    /// Its value, if it is an MD5.
+    pub(super) fn md5(&self) -> Option<haul_core::store::Md5> {
+        (self.algorithm == Algorithm::Md5).then(|| self.value[..].try_into().ok()).flatten()
+    }
+
     /// The name of its algorithm.
     pub fn name(&self) -> &'static str {
         ALGORITHMS.iter().find(|(a, ..)| *a == self.algorithm).map_or("", |(_, name, _)| name)

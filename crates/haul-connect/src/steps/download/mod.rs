@@ -5,6 +5,7 @@ mod ask;
 mod catalog;
 mod claims;
 mod compare;
+mod deliver;
 mod depot;
 mod digest;
 mod fetching;
@@ -17,6 +18,7 @@ mod look;
 mod names;
 mod note;
 mod part;
+mod proved;
 mod ranges;
 mod wanted;
 
@@ -30,6 +32,7 @@ use haul_core::{Cx, Fault, FaultClass, Item};
 
 pub use claims::Claiming;
 pub use compare::{Compared, Comparison, Standing};
+pub use deliver::{Deliver, DeliverSpec};
 pub use depot::Depot;
 pub use digest::Checksum;
 pub use home::Home;

@@ -14,9 +14,10 @@ use haul_core::{Cx, Fault, Key};
 
 use super::listing::S3Listing;
 use super::{Ask, S3, encoded, xml};
-use crate::http::pull::{Answer, PIECE, Pulled};
+use crate::http::pull::{Answer, PIECE};
 use crate::http::url::UrlError;
 use crate::http::{BodyUse, Method, Reply};
+use crate::stores::Whole;
 use crate::stores::checked::{Checked, check};
 
 /// Fields that are kept with an object, beside metadata.
@@ -194,26 +195,6 @@ fn meta_of(reply: &Reply, length: Option<u64>) -> Meta {
     }
 }
 
-/// A body as a content.
-struct Body(Box<Pulled>);
-
-#[async_trait]
-impl Content for Body {
-    async fn next(&mut self, cx: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
-        self.0.next(cx).await
-    }
-}
-
-/// A body that is there already.
-struct Whole(Option<Bytes>);
-
-#[async_trait]
-impl Content for Whole {
-    async fn next(&mut self, _: &Cx<'_>) -> Result<Option<Bytes>, Fault> {
-        Ok(self.0.take().filter(|bytes| !bytes.is_empty()))
-    }
-}
-
 /// True for an object that is not there; a bucket that is not there is another matter.
 fn is_nothing(reply: &Reply) -> bool {
     reply.status == 404 && xml::element(&reply.body, "Code").is_none_or(|code| code == "NoSuchKey")
@@ -271,7 +252,7 @@ impl Store for Bucket {
                     let what = format!("{}: {key}: it does not say how long it is", self.name);
                     return Err(Fault::permanent("length", what));
                 };
-                Ok(Some((meta_of(&pulled.reply, Some(length)), Box::new(Body(pulled)))))
+                Ok(Some((meta_of(&pulled.reply, Some(length)), pulled)))
             }
             (Answer::Reply(reply), _) if is_nothing(&reply) => Ok(None),
             (Answer::Reply(_), refused) => Err(refused.fault()),

@@ -54,7 +54,8 @@ fn with_cx<T>(f: impl AsyncFnOnce(&Cx<'_>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let budget = Budget::new(1 << 30);
     let out = runtime.block_on(async {
-        let cx = Cx { lanes: &Nothing, clock: &Nothing, budget: &budget, run: &RunKey([0; 16]), memo: &NoMemo };
+        let cx =
+            Cx { lanes: &Nothing, clock: &Nothing, budget: &budget, run: &RunKey([0; 16]), memo: &NoMemo };
         f(&cx).await
     });
     // A thread may still sleep in a read.

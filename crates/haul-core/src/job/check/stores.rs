@@ -29,6 +29,11 @@ pub(super) fn stores(job: &Job, found: &mut Found) {
         }
     }
     for (i, step) in job.steps.iter().enumerate() {
+        if let StepKind::Download(download) = &step.kind
+            && download.directory().is_none()
+        {
+            place(job, &download.to, &format!("step.{}.to", step.name), found);
+        }
         let StepKind::Copy { to, .. } = &step.kind else { continue };
         let at = format!("step.{}.copy", step.name);
         if !keys {

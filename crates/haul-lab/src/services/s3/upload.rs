@@ -118,7 +118,9 @@ pub(super) fn parts(ask: &Ask<'_>, state: &State, out: &mut Vec<u8>) -> Reply {
         .take(PAGE)
         .map(|(number, (size, md5, _))| {
             let etag = hex(md5);
-            format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag><Size>{size}</Size></Part>")
+            format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag><Size>{size}</Size></Part>"
+            )
         })
         .collect();
     let more = left.next().is_some();

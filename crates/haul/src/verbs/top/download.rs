@@ -44,7 +44,9 @@ impl Download {
             let clock = TokioClock::new();
             let budget = Budget::new(limits.memory);
             let run = RunKey([0; 16]);
-            location.open(&Cx { lanes: &Unpaced, clock: &clock, budget: &budget, run: &run, memo: &NoMemo }).await
+            location
+                .open(&Cx { lanes: &Unpaced, clock: &clock, budget: &budget, run: &run, memo: &NoMemo })
+                .await
         });
         let stream = stream.map_err(|fault: Fault| fault.message().to_owned())?;
         Ok(Download { runtime, stream, rest: Bytes::new(), ended: false })
