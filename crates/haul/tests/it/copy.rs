@@ -255,8 +255,10 @@ fn parts_that_arrived_are_not_sent_again_after_a_kill() {
 #[test]
 fn an_object_that_fails_leaves_no_upload() {
     let scene = Scene::new();
-    scene.old.set(Service::S3, |s| s.truncate_rate = 1.0).unwrap();
-    scene.copy(&["old:img-1-20000001", "new:large", "--attempts=2"]).ended(3);
+    // The listing, the first bytes and a part come; then nothing more does.
+    scene.old.set(Service::S3, |s| (s.deny, s.deny_after) = (500, 3)).unwrap();
+    scene.copy(&["old:img-1-20000001", "new:large", "-j1", "--attempts=2"]).ended(3);
+    assert!(scene.new.truth(Service::S3).unwrap().requests > 3, "an upload was begun");
     assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
 }
 
