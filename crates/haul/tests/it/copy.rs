@@ -255,10 +255,14 @@ fn parts_that_arrived_are_not_sent_again_after_a_kill() {
 #[test]
 fn an_object_that_fails_leaves_no_upload() {
     let scene = Scene::new();
-    // The listing, the first bytes and a part come; then nothing more does.
-    scene.old.set(Service::S3, |s| (s.deny, s.deny_after) = (500, 3)).unwrap();
-    scene.copy(&["old:img-1-20000001", "new:large", "-j1", "--attempts=2"]).ended(3);
-    assert!(scene.new.truth(Service::S3).unwrap().requests > 3, "an upload was begun");
+    scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
+    let mut child = scene.command(SECRET_KEY, &["old:img-1-120000001", "new:large", "-j4"]).spawn().unwrap();
+    while requests(&scene.new) < 4 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // It is removed while it is copied.
+    scene.old.set(Service::S3, |s| s.missing_rate = 1.0).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
     assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
 }
 
