@@ -47,7 +47,7 @@ pub(super) async fn compare_all(
 ) -> Result<Compared, Problem> {
     let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
     let (budget, run) = (Budget::new(audit.job.limits.memory), RunKey([0; 16]));
-    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+    let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &haul_core::cx::NoMemo };
     let looked = reports.extra.is_some();
     let (found, strength, unread) = (Found::default(), Strength::default(), Vec::new());
     let comparing = Comparing { audit, live, ends, reports, found, strength, unread };
