@@ -1,6 +1,6 @@
 //! What is done when a run has ended: the file of failures, and a word to somebody.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -25,10 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn write_failed(dir: &RunDir, path: &Path) -> Result<(), String> {
     let told = |e: &dyn std::fmt::Display| format!("--failed-to {}: {e}", path.display());
     let reader = Reader::open(dir.path()).map_err(|e| told(&e))?;
+    // A device or a pipe takes what comes; it is nothing to be replaced.
+    let in_place = path.metadata().is_ok_and(|meta| !meta.is_file());
     let mut draft = path.as_os_str().to_owned();
     draft.push(".part");
-    let draft = Path::new(&draft);
-    let mut out = BufWriter::new(File::create(draft).map_err(|e| told(&e))?);
+    let draft = if in_place { path } else { Path::new(&draft) };
+    let opened = OpenOptions::new().write(true).create(!in_place).truncate(!in_place).open(draft);
+    let mut out = BufWriter::new(opened.map_err(|e| told(&e))?);
     let which = Selection { whys: vec![Why::Failed, Why::Rejected, Why::InDoubt], signatures: Vec::new() };
     let mut wrong = None;
     each(&reader, &which, &mut |rows| {
@@ -51,6 +54,9 @@ pub fn write_failed(dir: &RunDir, path: &Path) -> Result<(), String> {
         return Err(told(&e));
     }
     let file = out.into_inner().map_err(|e| told(&e.error()))?;
+    if in_place {
+        return Ok(());
+    }
     file.sync_all().and_then(|()| std::fs::rename(draft, path)).map_err(|e| told(&e))
 }
 

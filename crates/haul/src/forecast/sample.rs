@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use haul_connect::assemble::{AssembleContext, assemble};
-use haul_core::cx::RunKey;
+use haul_core::cx::{NoMemo, RunKey};
 use haul_core::job::{Job, RowFormat};
 use haul_core::{Budget, Cx};
 use haul_engine::TokioClock;
@@ -96,7 +96,7 @@ fn of_file(job: &Job) -> Result<Items, String> {
     let counted = runtime.block_on(async {
         let (lanes, clock) = (FreeLanes::default(), TokioClock::new());
         let (budget, run) = (Budget::new(job.limits.memory), RunKey([0; 16]));
-        let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run };
+        let cx = Cx { lanes: &lanes, clock: &clock, budget: &budget, run: &run, memo: &NoMemo };
         let began = Instant::now();
         let (mut items, mut bytes) = (0u64, 0u64);
         for slice in live.opener.slices() {

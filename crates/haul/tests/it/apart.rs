@@ -47,6 +47,15 @@ fn failures_are_not_written_over_the_file_of_another() {
 }
 
 #[test]
+fn a_device_is_written_to_and_stays_one() {
+    let scene = Scene::new(5);
+    std::os::unix::fs::symlink("/dev/full", scene.place.file("full")).unwrap();
+    scene.lab.set(Service::Videos, |s| (s.error_rate, s.error_status) = (1.0, 400)).unwrap();
+    scene.run(&["--failed-to=full"]).told(&["--failed-to", "No space left"]);
+    assert!(scene.place.file("full").is_symlink());
+}
+
+#[test]
 fn rows_of_another_are_not_cut_away() {
     let scene = Scene::with(300, slow());
     let child = scene.place.command(&scene.args("pairs.csv", &["--to=rows.jsonl", "-j4"])).spawn().unwrap();
