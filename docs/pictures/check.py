@@ -120,7 +120,8 @@ def main():
         args.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="haul-browser-") as scratch, Chrome() as browser:
         directory = Path(scratch)
-        with Scene(haul, directory, pairs=2000) as scene:
+        # At its rate it takes longer than what is done to it, however fast the machine is.
+        with Scene(haul, directory, pairs=2000, flags=("--rate", "400/s")) as scene:
             scene.start()
             scene.wait(1)
             scene.tell("tune", "videos", "--rate", "300/s")

@@ -9,8 +9,8 @@ import time
 class Scene:
     """The lab and a run in a directory; ended when left."""
 
-    def __init__(self, haul, directory, pairs=30_000):
-        self.haul, self.directory, self.pairs = haul, directory, pairs
+    def __init__(self, haul, directory, pairs=30_000, flags=()):
+        self.haul, self.directory, self.pairs, self.flags = haul, directory, pairs, flags
         self.lab = self.run = None
 
     def __enter__(self):
@@ -25,15 +25,23 @@ class Scene:
             self.haul, "enrich", "pairs.csv", "--columns", "user_id:int,video_id:int", "--run", "videos",
             "--lookup", f"user={services['users']}/users/{{user_id}}", "--take", "user=.data",
             "--lookup", f"video={services['videos']}/videos/{{video_id}}", "--take", "video=.data",
-            "--post", f"{services['index']}/index", "--goal", "p95 < 5s", "-j", "4..64", "--on", "404=skip",
+            "--post", f"{services['index']}/index", "--goal", "p95 < 5s", "-j", "4..64", "--on", "404=skip", *self.flags,
         ]
         return self
 
     def start(self):
         self.run = subprocess.Popen(self.command, cwd=self.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def tell(self, *words):
-        subprocess.run([self.haul, *words], cwd=self.directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def tell(self, *words, patience=30):
+        """Steers the run, as soon as it can be reached."""
+        until = time.monotonic() + patience
+        while True:
+            told = subprocess.run([self.haul, *words], cwd=self.directory, capture_output=True, text=True)
+            if told.returncode == 0:
+                return
+            if self.run.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"haul {' '.join(words)}: {told.stderr}")
+            time.sleep(0.2)
 
     def wait(self, seconds):
         time.sleep(seconds)
