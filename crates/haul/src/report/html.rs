@@ -4,11 +4,11 @@ use haul_core::UnixMs;
 use haul_engine::ledger::RunState;
 use haul_engine::rundir::Status;
 
-use super::Facts;
 use super::events::{Event, events};
 use super::page::{document, escape, table};
 use super::plot::{Line, Plot};
 use super::series::points;
+use super::{Facts, TRAFFIC};
 use crate::format;
 use crate::summary::reconciliation;
 
@@ -232,24 +232,7 @@ fn what_happened(happened: &[Event]) -> String {
 }
 
 fn traffic(facts: &Facts) -> String {
-    let rows: Vec<Vec<String>> = facts
-        .steps()
-        .iter()
-        .map(|s| {
-            let n = |key: &str| s[key].as_u64().unwrap_or(0);
-            vec![
-                s["name"].as_str().unwrap_or_default().to_owned(),
-                format::count(n("requests")),
-                format::bytes(n("wire_in")),
-                format::bytes(n("decoded_in")),
-                format::bytes(n("wire_out")),
-                format::count(n("coalesced") + n("cached")),
-                format::micros(n("p50_us")),
-                format::micros(n("p95_us")),
-                format::micros(n("p99_us")),
-            ]
-        })
-        .collect();
+    let rows = facts.traffic();
     if rows.is_empty() {
         return String::new();
     }
@@ -263,8 +246,7 @@ fn traffic(facts: &Facts) -> String {
             if n == 1 { "is" } else { "are" }
         ),
     };
-    let heads = ["step", "requests", "in, wire", "in, decoded", "out", "not sent", "p50", "p95", "p99"];
-    format!("<h2>Traffic</h2>\n{note}{}", table(&heads, &rows))
+    format!("<h2>Traffic</h2>\n{note}{}", table(&TRAFFIC, &rows))
 }
 
 fn memory(facts: &Facts) -> String {

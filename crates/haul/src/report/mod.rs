@@ -20,8 +20,13 @@ pub use html::html;
 pub use kept::keep;
 pub use text::text;
 
+use crate::format;
 use crate::progress::accounts_json;
 use crate::standing::Standing;
+
+/// What is said of the traffic of a step.
+const TRAFFIC: [&str; 9] =
+    ["step", "requests", "in, wire", "in, decoded", "out", "saved", "p50", "p95", "p99"];
 
 /// Bytes that a process held for its items.
 struct Held {
@@ -69,6 +74,25 @@ impl Facts {
     /// The sum of a number over the processes that ended in order.
     fn sum(&self, key: &str) -> u64 {
         self.processes.iter().filter_map(|p| p["summary"][key].as_u64()).sum()
+    }
+
+    /// A row a step, under the heads of [`TRAFFIC`].
+    fn traffic(&self) -> Vec<Vec<String>> {
+        let row = |s: &Value| {
+            let n = |key: &str| s[key].as_u64().unwrap_or(0);
+            vec![
+                s["name"].as_str().unwrap_or_default().to_owned(),
+                format::count(n("requests")),
+                format::bytes(n("wire_in")),
+                format::bytes(n("decoded_in")),
+                format::bytes(n("wire_out")),
+                format::count(n("coalesced") + n("cached")),
+                format::micros(n("p50_us")),
+                format::micros(n("p95_us")),
+                format::micros(n("p99_us")),
+            ]
+        };
+        self.steps().iter().map(row).collect()
     }
 
     /// Steps with their traffic, added up over processes; latencies are of the last one.

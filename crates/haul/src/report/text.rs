@@ -1,8 +1,8 @@
 //! A report for a terminal.
 
-use super::Facts;
 use super::events::events;
 use super::series::{Point, points};
+use super::{Facts, TRAFFIC};
 use crate::format;
 
 /// Columns of the small plots.
@@ -34,26 +34,12 @@ pub fn text(facts: &Facts) -> String {
 }
 
 fn steps(facts: &Facts, out: &mut String) {
-    let steps = facts.steps();
+    let steps = facts.traffic();
     if steps.is_empty() {
         return;
     }
-    let head = ["step", "requests", "in, wire", "in, decoded", "out", "saved", "p50", "p95", "p99"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for s in &steps {
-        let n = |key: &str| s[key].as_u64().unwrap_or(0);
-        rows.push(vec![
-            s["name"].as_str().unwrap_or_default().to_owned(),
-            format::count(n("requests")),
-            format::bytes(n("wire_in")),
-            format::bytes(n("decoded_in")),
-            format::bytes(n("wire_out")),
-            format::count(n("coalesced") + n("cached")),
-            format::micros(n("p50_us")),
-            format::micros(n("p95_us")),
-            format::micros(n("p99_us")),
-        ]);
-    }
+    let mut rows = vec![TRAFFIC.map(str::to_owned).to_vec()];
+    rows.extend(steps);
     out.push('\n');
     out.push_str(&format::table(&rows));
     let (cpu, rss) = (facts.sum("cpu_ms"), facts.standing.info.as_ref().and_then(|i| i.rss_peak));

@@ -123,4 +123,12 @@ impl Opener for Claiming {
     fn size_hint(&self) -> Option<u64> {
         self.inner.size_hint()
     }
+
+    fn positions_are_global(&self) -> bool {
+        self.inner.positions_are_global()
+    }
+
+    fn remarks(&self, at_end: bool) -> Vec<String> {
+        self.inner.remarks(at_end)
+    }
 }
