@@ -160,7 +160,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         made.push(steps.make(spec)?);
     }
     if let Some(row) = job.output.as_ref().and_then(|o| row(o).transpose()).transpose()? {
-        steps.need(row.names().unwrap_or_default(), "the row");
+        steps.need(row.names().unwrap_or_default(), ("the row", "output.row"));
     }
     let ranks = ranks(job, &mut steps)?;
     let mut opener = source(job, context, &client, &mut steps)?;
@@ -243,7 +243,7 @@ fn pages(
 fn ranks(job: &Job, steps: &mut Steps<'_>) -> Result<Option<Arc<dyn Ranks>>, AssembleError> {
     let Some(text) = &job.limits.priority else { return Ok(None) };
     let expr = expr(text, "limits.priority")?;
-    steps.need(expr.names().unwrap_or_default(), "the priority");
+    steps.need(expr.names().unwrap_or_default(), ("the priority", "limits.priority"));
     Ok(Some(Arc::new(Priority::new(expr))))
 }
 

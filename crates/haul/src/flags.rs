@@ -46,6 +46,23 @@ pub struct SourceFlags {
     pub filter: Option<String>,
 }
 
+/// Which objects are meant, by length and age. It is part of a run's identity, as --where is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ChosenFlags {
+    /// Take only objects of at least so many bytes: 100k, 4KiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub min_size: Option<u64>,
+    /// Take only objects of at most so many bytes
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
+    /// Take only objects that were last written so long ago, or longer: 1h, 30d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub min_age: Option<Duration>,
+    /// Take only objects that were written within this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub max_age: Option<Duration>,
+}
+
 /// How the input is read; none of it belongs to a run's identity.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Input")]

@@ -6,12 +6,14 @@ use haul_core::job::{self, PlaceText, StepKind};
 use haul_core::{Key, Opener};
 
 use super::{AssembleError, Copies, Steps, wrong};
+use crate::stores::keys::FIELDS;
 use crate::stores::{Bucket, Directory, KeysOpener, Place, S3};
 
 impl Steps<'_> {
     /// The keys of the place that the source names, with what is there already of those it is copied to.
     pub(super) fn keys(&mut self, at: &str) -> Result<Arc<dyn Opener>, AssembleError> {
         let job = self.job;
+        self.check_names()?;
         let location = &job.source.location;
         let from = match job::parse_place(location) {
             Ok(PlaceText::Directory(path)) => {
@@ -27,6 +29,23 @@ impl Steps<'_> {
         let to = to.transpose()?.map(|to| to.facing(&from));
         self.copies = to.clone().map(|to| Copies { from: from.clone(), to });
         Ok(Arc::new(KeysOpener::new(from, to)))
+    }
+
+    /// Refuses what no listing says: it would be null for every object.
+    fn check_names(&self) -> Result<(), AssembleError> {
+        let is_attached = |name: &str| self.job.steps.iter().any(|step| step.name == name);
+        let Some(needed) = self.needed.iter().find(|n| !FIELDS.contains(&&*n.name) && !is_attached(&n.name))
+        else {
+            return Ok(());
+        };
+        let (names, last) = FIELDS.split_at(FIELDS.len() - 1);
+        let there = format!("there are {} and {}", names.join(", "), last.concat());
+        let hint = match job::nearest(&needed.name, FIELDS.iter().copied()) {
+            Some(near) => format!("did you mean .{near}? {there}"),
+            None => there,
+        };
+        let wrong = wrong(&needed.at, &format!("objects have no {}, which {} names", needed.name, needed.by));
+        Err(AssembleError { hint: Some(hint), ..wrong })
     }
 
     /// A place for objects; the pace of its origin is noted.

@@ -103,7 +103,7 @@ impl<'j> Steps<'j> {
                 let body = match body {
                     Some(text) => {
                         let body = expr(text, &at("body"))?;
-                        self.need(body.names().unwrap_or_default(), "the body");
+                        self.need(body.names().unwrap_or_default(), ("the body", &at("body")));
                         Body::Expr(body)
                     }
                     None => self.usual_body(),
@@ -118,7 +118,10 @@ impl<'j> Steps<'j> {
             StepKind::Post { url, body, put, batch: Some(batch), gzip } => {
                 let by = batch.by.as_deref().map(member_or_expr);
                 let by = by.map(|text| expr(&text, &at("batch.by"))).transpose()?;
-                self.need(by.as_ref().and_then(Expr::names).unwrap_or_default(), "batch.by");
+                self.need(
+                    by.as_ref().and_then(Expr::names).unwrap_or_default(),
+                    ("batch.by", &at("batch.by")),
+                );
                 let key = if *put { "put" } else { "post" };
                 let batch = BatchSpec {
                     part: self.usual_body(),
@@ -146,7 +149,7 @@ impl<'j> Steps<'j> {
             }
             StepKind::Map { expr: text } => {
                 let map = expr(text, &at("map"))?;
-                self.need(map.names().unwrap_or_default(), &format!("step {name}"));
+                self.need(map.names().unwrap_or_default(), (&format!("step {name}"), &at("map")));
                 Arc::new(Map::new(name, map))
             }
             StepKind::Filter { expr: text } => {
@@ -156,7 +159,7 @@ impl<'j> Steps<'j> {
                     return Err(wrong(&at("filter"), &message));
                 }
                 let by = if &*name == "where" { "where".to_owned() } else { format!("step {name}") };
-                self.need(filter.names().unwrap_or_default(), &by);
+                self.need(filter.names().unwrap_or_default(), (&by, &at("filter")));
                 Arc::new(Filter::new(name, filter))
             }
         })
@@ -184,7 +187,7 @@ impl<'j> Steps<'j> {
             let at = format!("step.{}.{}", spec.name, e.key);
             AssembleError { offset: Some(e.error.offset), ..wrong(&at, &e.error) }
         })?;
-        self.need(files.names(), "a download");
+        self.need(files.names(), ("a download", &format!("step.{}.download", spec.name)));
         let files = Arc::new(files);
         let mut homes = Vec::new();
         for (service, urls) in &self.bases {
@@ -249,7 +252,7 @@ impl<'j> Steps<'j> {
             timeout: spec.timeout.unwrap_or(self.job.limits.timeout),
         })
         .with_replicas(replicas);
-        self.need(endpoint.names(), "a URL");
+        self.need(endpoint.names(), ("a URL", at));
         if let Some(origin) = endpoint.origin().filter(|_| service.is_empty()) {
             self.lane(origin, None, None);
         }
@@ -257,10 +260,11 @@ impl<'j> Steps<'j> {
     }
 
     /// Notes names that must be columns where the source has columns.
-    pub(super) fn need(&mut self, names: &[Arc<str>], by: &str) {
+    /// Notes what a row must have, who names it, and where that stands in the job.
+    pub(super) fn need(&mut self, names: &[Arc<str>], (by, at): (&str, &str)) {
         for name in names {
             if !self.needed.iter().any(|n| n.name == *name) {
-                self.needed.push(Needed { name: Arc::clone(name), by: by.to_owned() });
+                self.needed.push(Needed { name: Arc::clone(name), by: by.to_owned(), at: at.to_owned() });
             }
         }
     }

@@ -69,6 +69,8 @@ pub struct Needed {
     pub name: Arc<str>,
     /// Who names it, for messages: `a URL`, `the row`.
     pub by: String,
+    /// Where that stands in the job: `step.where.filter`.
+    pub at: String,
 }
 
 impl RowsOpener {

@@ -184,6 +184,9 @@ impl Source for Keys {
     }
 }
 
+/// What the record of an object has.
+pub const FIELDS: [&str; 5] = ["key", "size", "etag", "modified", "there"];
+
 /// What a copy sees of an object; `there`: it is at the destination already.
 pub fn item(object: &Listed, there: bool, nth: u64) -> NewItem {
     let mut record = Vec::with_capacity(object.key.0.len() + 128);
@@ -236,6 +239,8 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(record.base()).unwrap();
         assert_eq!(value["key"], key);
         assert_eq!(value["modified"], "2020-01-01T00:00:00.000Z");
+        let names = value.as_object().unwrap().keys();
+        assert!(names.len() == FIELDS.len() && FIELDS.iter().all(|name| value.get(name).is_some()));
         assert_eq!((value["size"].as_u64(), value["there"].as_bool()), (Some(7), Some(true)));
     }
 }

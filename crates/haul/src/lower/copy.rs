@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use haul_core::job::units::{format_duration, format_size};
 use haul_core::job::{
     Delivery, Diagnostic, IfExists, Job, LimitsSpec, OutputSpec, Place, PlaceText, Places, RetrySpec,
     RowFormat, SourceSpec, StepKind, StepSpec, StoreSpec, nearest, parse_place, where_step,
 };
 
 use super::{Problems, Said, pace};
+use crate::flags::ChosenFlags;
 use crate::stores;
 use crate::verbs::copy::CopyArgs;
 
@@ -40,6 +42,7 @@ pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said
         places.note("step.where", Place::Argument(format!("--where {expr}")));
         steps.push(where_step(expr));
     }
+    steps.extend(chosen(&args.chosen, &mut places, &mut out));
     if !args.expect.is_empty() {
         places.note("step.copy.type", Place::Argument(format!("--expect {}", args.expect.join(","))));
     }
@@ -66,6 +69,34 @@ pub fn copy(args: &CopyArgs, known: &BTreeMap<String, StoreSpec>) -> Result<Said
     pace::overlay(&mut job, (&args.pace, &args.read, args.exists), &mut places, &mut out);
     out.finish(&job, &places)?;
     Ok(Said { job, places })
+}
+
+/// A step that lets pass what is long and old enough, and not too long or too old.
+fn chosen(flags: &ChosenFlags, places: &mut Places, out: &mut Problems) -> Option<StepSpec> {
+    let (size, age) = ((flags.min_size, flags.max_size), (flags.min_age, flags.max_age));
+    let mut said = Vec::new();
+    let mut terms = Vec::new();
+    for (flag, sign, bound) in [("min", ">=", size.0), ("max", "<=", size.1)] {
+        let Some(bound) = bound else { continue };
+        said.push(format!("--{flag}-size {}", format_size(bound)));
+        terms.push(format!(".size {sign} {bound}"));
+    }
+    for (flag, sign, bound) in [("min", "<=", age.0), ("max", ">=", age.1)] {
+        let Some(bound) = bound else { continue };
+        said.push(format!("--{flag}-age {}", format_duration(bound)));
+        terms.push(format!("(.modified | fromdateiso8601) {sign} now - {}", bound.as_secs_f64()));
+    }
+    let said = said.join(" ");
+    if size.0.zip(size.1).is_some_and(|(least, most)| least > most)
+        || age.0.zip(age.1).is_some_and(|(least, most)| least > most)
+    {
+        out.add(&said, "no object is like that", "the least is more than the most");
+    }
+    if terms.is_empty() {
+        return None;
+    }
+    places.note("step.chosen", Place::Argument(said));
+    Some(StepSpec::new("chosen", StepKind::Filter { expr: terms.join(" and ") }))
 }
 
 pub(super) fn unknown(text: &str, name: &str, known: &BTreeMap<String, StoreSpec>, out: &mut Problems) {

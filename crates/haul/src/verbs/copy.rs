@@ -4,7 +4,7 @@ use clap::Args;
 use haul_core::job::{Job, PlaceText, StepKind, StoreSpec, parse_place};
 
 use super::drive_said;
-use crate::flags::{ExistsFlags, PaceFlags, ReadFlags, RunFlags};
+use crate::flags::{ChosenFlags, ExistsFlags, PaceFlags, ReadFlags, RunFlags};
 use crate::{lower, output, stores};
 
 /// What was said; [`lower::copy`] says what it means.
@@ -18,6 +18,8 @@ pub struct CopyArgs {
     /// Copy only objects for which this jq expression is true; they have key, size, etag and modified
     #[arg(long = "where", value_name = "EXPR")]
     pub filter: Option<String>,
+    #[command(flatten)]
+    pub chosen: ChosenFlags,
     /// Copy only what is of this type by its first bytes: png, or png,jpg; anything else fails, and is not
     /// written
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
@@ -51,7 +53,8 @@ the store of the environment (AWS_REGION, AWS_ENDPOINT_URL), and the name of a p
 Examples:
   haul copy old:images new:images
   haul copy ./photos s3:bucket/photos
-  haul copy old:images/2023/ new:archive/2023/ --where '.size < 1000000' --receipts copied.jsonl";
+  haul copy old:images/2023/ new:archive/2023/ --where '.size < 1000000' --receipts copied.jsonl
+  haul copy old:images new:images --max-size 20M --max-age 7d";
 
 /// Lowers and drives.
 pub fn run(args: &CopyArgs) -> u8 {

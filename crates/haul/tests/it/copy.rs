@@ -267,6 +267,22 @@ fn an_object_that_fails_leaves_no_upload() {
 }
 
 #[test]
+fn an_object_that_fails_for_good_after_its_attempts_leaves_no_upload() {
+    let scene = Scene::new();
+    scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
+    let args = ["old:img-1-120000001", "new:large", "-j4", "--attempts=2"];
+    let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
+    while requests(&scene.new) < 6 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(scene.new.open_uploads(), 1);
+    // What comes of the source now is worth another attempt, which is the last.
+    scene.old.set(Service::S3, |s| s.truncate_rate = 1.0).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
+}
+
+#[test]
 fn what_a_list_of_urls_names_goes_straight_into_a_store() {
     let scene = Scene::new();
     let files = Lab::start(&LabSpec::new(&[Service::Files]).seed(7)).unwrap();

@@ -9,6 +9,7 @@ mod background;
 mod bad;
 mod batch;
 mod checking;
+mod choosing;
 mod copy;
 #[cfg(target_os = "linux")]
 mod crash;
