@@ -93,6 +93,8 @@ struct Found {
     right: u64,
     missing: u64,
     different: u64,
+    /// Not there, as a status said that they need not be.
+    skipped: u64,
     /// Looked for only when asked.
     extra: u64,
     /// Records that do not say which files.
@@ -262,6 +264,7 @@ async fn one(
                 found.tell(&file.name, "missing");
                 reports.missing.as_mut().map_or(Ok(()), |r| r.add(&file.name))?;
             }
+            Standing::Skipped(_) => found.skipped += 1,
             Standing::Different(why) => {
                 found.different += 1;
                 found.tell(&file.name, &why);
@@ -293,7 +296,7 @@ async fn before_effect(step: &dyn Step, item: &mut Item, cx: &Cx<'_>) -> Result<
 
 /// Of files, with whether extra ones were looked for.
 fn told(found: &Found, looked: bool) -> (String, serde_json::Value) {
-    let Found { records, right, missing, different, extra, unclear, .. } = found;
+    let Found { records, right, missing, different, skipped, extra, unclear, .. } = found;
     let count = |n: &u64| format::count(*n);
     let mut line = format!(
         "{} records: {} files are right, {} missing, {} different",
@@ -302,9 +305,12 @@ fn told(found: &Found, looked: bool) -> (String, serde_json::Value) {
         count(missing),
         count(different)
     );
+    if *skipped > 0 {
+        line.push_str(&format!(", {} skipped by their status", count(skipped)));
+    }
     line.push_str(&found.rest(looked, "records"));
     let extra = looked.then_some(extra);
     let json = json!({ "records": records, "right": right, "missing": missing, "different": different,
-        "extra": extra, "unclear": unclear });
+        "skipped": skipped, "extra": extra, "unclear": unclear });
     (line, json)
 }

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use super::client::{Answered, Client, Hop, Unanswered, unanswered};
 use super::conn::Exchange;
+use super::decoding::Decoding;
+use super::encoding::Coding;
 use super::frame::{DRAINED_KEEP, ReplyReader};
 use super::head::Head;
 use super::redirect::{Route, Stop, followed};
@@ -25,7 +27,7 @@ use super::witness::Watched;
 /// Bytes gathered before they are handed on: one write for most files.
 const BLOCK: usize = 128 * 1024;
 /// First bytes that are handed on by themselves, so that what is wrong is cut off at once.
-const FIRST: usize = 512;
+pub(super) const FIRST: usize = 512;
 /// A body has no end in time; silence and slowness end it. Thirty years, as far as a timer goes.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 /// Over how long a least throughput is measured: a pause of a few seconds is no slowness.
@@ -53,6 +55,14 @@ pub trait Receive: Send {
     fn first(&mut self, bytes: &[u8], url: &Url) -> Result<(), Fault>;
     /// The next bytes.
     fn body(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+    /// The body has ended, and is complete.
+    fn end(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+    /// True when a body is wanted in this coding: it is what makes it the file that it is.
+    fn keeps(&self, _coding: Coding) -> bool {
+        false
+    }
     /// True when the rest is not needed: the request ends here, as if that were all.
     fn is_enough(&self) -> bool {
         false
@@ -223,6 +233,24 @@ impl Told {
     }
 }
 
+/// The coding that is to be undone.
+fn coding_of(head: &Head, to: &dyn Receive, url: &Url) -> Result<Option<Coding>, Fault> {
+    let unsupported = |what: &str| {
+        let message = bounded(format!("{url}: its Content-Encoding {what} is not supported"));
+        Err(Fault::permanent("body", message).with_origin(origin_of(url)))
+    };
+    match (&head.unknown_coding, head.codings.as_slice()) {
+        (Some(name), _) => unsupported(&format!("\"{name}\"")),
+        (None, []) => Ok(None),
+        (None, [_]) if head.status == 206 => {
+            let message = bounded(format!("{url}: a part (206) in a Content-Encoding"));
+            Err(Fault::transient("range", message).with_origin(origin_of(url)))
+        }
+        (None, [coding]) => Ok(Some(*coding).filter(|coding| !to.keeps(*coding))),
+        (None, _) => unsupported("(several codings)"),
+    }
+}
+
 /// A body on its way.
 struct Body<'a, 'h> {
     hop: &'a Hop<'h>,
@@ -236,7 +264,8 @@ struct Body<'a, 'h> {
 impl Body<'_, '_> {
     async fn hand_on(&mut self, client: &Client, head: &Head, to: &mut dyn Receive) -> Result<(), Fault> {
         let url = self.hop.url;
-        let about = FetchHead {
+        let coding = coding_of(head, to, url)?;
+        let mut about = FetchHead {
             status: head.status,
             length: head.length.filter(|_| head.framing != super::head::Framing::Chunked),
             range: head.range.filter(|_| head.status == 206),
@@ -246,6 +275,16 @@ impl Body<'_, '_> {
             let message = bounded(format!("{url}: a part (206) that does not say which (Content-Range)"));
             return Err(Fault::transient("range", message).with_origin(origin_of(url)));
         }
+        let mut decoding;
+        let to = match coding {
+            None => to,
+            Some(coding) => {
+                // They speak of what is sent, not of the file.
+                (about.length, about.validator) = (None, None);
+                decoding = Decoding::new(coding, to, url)?;
+                &mut decoding
+            }
+        };
         to.head(&about, url)?;
         let room = usize::try_from(about.length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BLOCK);
         let _held = self.cx.budget.hold(Account::Bodies, room);
@@ -263,7 +302,10 @@ impl Body<'_, '_> {
                     to.body(self.answered.reader.body())?;
                     self.answered.reader.clear_body();
                 }
-                if done || to.is_enough() {
+                if done {
+                    return to.end();
+                }
+                if to.is_enough() {
                     return Ok(());
                 }
             }

@@ -21,6 +21,7 @@ mod bandwidth;
 mod chunks;
 pub mod client;
 mod conn;
+mod decoding;
 mod dial;
 pub mod encoding;
 pub mod fetch;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haul_core::Fault;
 
+use super::encoding::Coding;
 use super::fetch::{FetchHead, Fetched, Receive};
 use super::request::Call;
 use super::url::Url;
@@ -85,6 +86,14 @@ impl Receive for Watched<'_> {
 
     fn body(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.to.body(bytes)
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        self.to.end()
+    }
+
+    fn keeps(&self, coding: Coding) -> bool {
+        self.to.keeps(coding)
     }
 
     fn is_enough(&self) -> bool {

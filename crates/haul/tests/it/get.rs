@@ -388,6 +388,25 @@ fn files_of_others_are_not_replaced() {
 }
 
 #[test]
+fn files_of_others_that_appear_meanwhile_are_not_replaced() {
+    let scene = Scene::new(|s| s.latency_ms = 1500.0).with(2);
+    let run = scene.place.command(&scene.args(&[])).spawn().unwrap();
+    while !scene.truth().requests.gt(&0) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    scene.place.write("content/1000.png", "mine");
+    let said = crate::program::said(run.wait_with_output().unwrap()).ended(1);
+    said.told(&["1000.png", "it has appeared while it was fetched"]);
+    assert_eq!(scene.place.read("content/1000.png"), "mine");
+    let said = scene.get(&[]).ended(3);
+    said.told(&["1000.png", "is there and differs: move it away, or say --overwrite"]);
+    assert_eq!(scene.place.read("content/1000.png"), "mine");
+    std::fs::remove_file(scene.place.file("content/1000.png")).unwrap();
+    scene.get(&[]).ended(0);
+    scene.has_exactly(|_| true);
+}
+
+#[test]
 fn checksums_of_the_manifest_are_held_against_the_files() {
     let scene = Scene::new(|_| {});
     let url = |id: u64| format!("{}/files/{id}-3000.png", scene.lab.url(Service::Files));
@@ -550,6 +569,34 @@ fn a_check_says_what_is_missing_different_and_too_much_and_changes_nothing() {
     scene.place.write("get.toml", plan);
     let said = scene.place.haul(&["check", "get.toml"]).ended(3);
     assert_eq!(said.out, "20 records: 38 files are right, 1 missing, 1 different\n");
+}
+
+#[test]
+fn a_check_tells_what_a_status_has_skipped_from_what_is_missing() {
+    let scene = Scene::new(|s| s.missing_rate = 0.3).with(30);
+    let absent = |key: &str, urls: &[String; 2]| {
+        assert!(!key.is_empty());
+        matches!(scene.lab.file_kind(parts(&urls[0]).0), FileKind::Missing(_))
+    };
+    let gone = scene.records().iter().filter(|(key, urls)| absent(key, urls)).count();
+    assert!((1..30).contains(&gone), "{gone}");
+    let more = ["--on=404=skip", "--on=410=skip"];
+    scene.get(&more).ended(0);
+    let check = || scene.place.haul(&[&["check".to_owned()][..], &scene.args(&more)].concat());
+    let said = check().ended(0);
+    let (right, skipped) = (2 * (30 - gone), 2 * gone);
+    let line = format!(
+        "30 records: {right} files are right, 0 missing, 0 different, {skipped} skipped by their status"
+    );
+    assert_eq!(said.out, format!("{line}\n"));
+
+    // What was there and has gone is missing; what appears is saved, and no longer skipped.
+    let (key, _) = scene.records().into_iter().find(|(key, urls)| !absent(key, urls)).unwrap();
+    std::fs::remove_file(scene.place.file(&format!("content/{key}.png"))).unwrap();
+    check().ended(3).told(&[&format!("{key}.png: missing")]);
+    scene.lab.set(Service::Files, |s| s.missing_rate = 0.0).unwrap();
+    scene.get(&more).ended(0);
+    assert_eq!(check().ended(0).out, "30 records: 60 files are right, 0 missing, 0 different\n");
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Download {
         }
         match self.spec.rules.meaning(reply.status) {
             Meaning::Skip => Ok(Asked::Otherwise(Got::Skip(reply.status))),
-            Meaning::Done | Meaning::Null => Ok(Asked::Otherwise(Got::Absent)),
+            Meaning::Done | Meaning::Null => Ok(Asked::Otherwise(Got::Absent(reply.status))),
             Meaning::Success => Err(Fault::transient("range", bounded(format!("{url}: {}", reply.status)))),
             Meaning::Fault(class) => {
                 let fault = reply.status_fault(class, &call, &self.spec.rules);

@@ -4,72 +4,42 @@
 //! A name belongs to the first item that claims it, in the order of the source; a pass is one reading
 //! of the whole source. Rows are written before files get their names, in the same step that makes
 //! those files durable: a row says what should be there, the file itself whether it is.
+//!
+//! Names and URLs are found by their hashes, which lie all over a tree: written there one by one, every
+//! commit would write most of its pages again. New rows are held in memory, go to the end of a table of
+//! their own with each commit, and are put into the tree in its order, many at a time.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use haul_core::Fault;
+use haul_core::limits::{CATALOG_BYTES, CATALOG_ROWS};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::absent::knows_absent;
+use super::rows::{COLUMNS, Row, SCHEMA, Saved, recent_of, signed, write};
+
 /// Claims and rows of files.
 pub(super) struct Catalog {
-    conn: Connection,
-    path: PathBuf,
+    pub(super) conn: Connection,
+    pub(super) path: PathBuf,
     pass: i64,
     /// A transaction is open.
     open: bool,
-}
-
-/// A name as the catalog knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Row {
-    /// Who has it: a hash of the item's key and which of its files it is.
-    pub(super) owner: u64,
-    /// Of this reading of the source, or an earlier one.
-    pub(super) is_now: bool,
-    /// Hash of the URL that it is claimed for.
-    pub(super) claimed: u64,
-    /// What was saved under it.
-    pub(super) saved: Option<Saved>,
-    /// It was saved in this reading of the source.
-    pub(super) saved_now: bool,
-}
-
-/// A file that was saved.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Saved {
-    /// Relative to the destination.
-    pub(super) name: String,
-    /// Hash of its URL.
-    pub(super) url: u64,
-    pub(super) bytes: u64,
-    /// Nanoseconds since 1970.
-    pub(super) mtime: i64,
-    /// CRC-32C.
-    pub(super) crc: u32,
-    /// The checksum that the manifest had for it; empty for none.
-    pub(super) checksum: String,
-}
-
-const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA cache_size = -1024;
-    PRAGMA wal_autocheckpoint = 2000;
-    CREATE TABLE IF NOT EXISTS file (
-        path INTEGER PRIMARY KEY,
-        owner INTEGER NOT NULL,
-        pass INTEGER NOT NULL,
-        claimed INTEGER NOT NULL,
-        name TEXT, url INTEGER, bytes INTEGER, mtime INTEGER, crc INTEGER, checksum TEXT, saved_in INTEGER
-    );
-    CREATE INDEX IF NOT EXISTS file_url ON file (url) WHERE url IS NOT NULL;
-    CREATE TABLE IF NOT EXISTS log (name TEXT PRIMARY KEY, len INTEGER NOT NULL);
-";
-
-/// SQLite has signed integers only.
-fn signed(n: u64) -> i64 {
-    n as i64
+    /// Rows that the tree does not have yet, by the hash of their name; they replace those of the tree.
+    recent: HashMap<u64, Row>,
+    /// Bytes of their texts.
+    recent_bytes: usize,
+    /// The names of those that were saved, by the hash of their URL.
+    urls: HashMap<u64, u64>,
+    /// Names of rows that changed since the last commit.
+    changed: Vec<u64>,
+    /// The tree has rows.
+    has_tree: bool,
+    /// Some file is known not to exist.
+    pub(super) knows_absent: bool,
 }
 
 impl Catalog {
@@ -86,27 +56,46 @@ impl Catalog {
             }
             // The next process does that as well, and the syncs of the last commit are enough.
             c.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            c.set_prepared_statement_cache_capacity(16);
             Ok(c)
         });
-        let conn = conn.map_err(|e| fault(path, &e))?;
-        conn.set_prepared_statement_cache_capacity(16);
-        Ok(Catalog { conn, path: path.to_owned(), pass: signed(pass), open: false })
+        Catalog::with(conn, path, pass)
     }
 
-    /// A catalog of this process alone, which goes with it; what does not fit into its cache is on disk.
+    /// A catalog of this process alone, which goes with it; what does not fit into memory is on disk.
     pub(super) fn temporary() -> Result<Catalog, Fault> {
         Catalog::open(Path::new(""), 1)
     }
 
     /// What a run knows, to look at.
     pub(super) fn read_only(path: &Path) -> Result<Catalog, Fault> {
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let conn = conn.map_err(|e| fault(path, &e))?;
-        Ok(Catalog { conn, path: path.to_owned(), pass: 0, open: false })
+        Catalog::with(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY), path, 0)
+    }
+
+    fn with(conn: rusqlite::Result<Connection>, path: &Path, pass: u64) -> Result<Catalog, Fault> {
+        let read = conn.and_then(|conn| {
+            let has_tree = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get(0))?;
+            Ok((has_tree, knows_absent(&conn)?, recent_of(&conn)?, conn))
+        });
+        let (has_tree, knows_absent, recent, conn) = read.map_err(|e| fault(path, &e))?;
+        let mut catalog = Catalog {
+            conn,
+            path: path.to_owned(),
+            pass: signed(pass),
+            open: false,
+            recent: HashMap::with_capacity(recent.len()),
+            recent_bytes: 0,
+            urls: HashMap::new(),
+            changed: Vec::new(),
+            has_tree,
+            knows_absent,
+        };
+        recent.into_iter().for_each(|(path, row)| catalog.put(path, row));
+        Ok(catalog)
     }
 
     /// Reads begin a transaction as well: each would otherwise lock the file for itself.
-    fn begin(&mut self) -> Result<(), Fault> {
+    pub(super) fn begin(&mut self) -> Result<(), Fault> {
         if !self.open {
             self.conn.execute_batch("BEGIN").map_err(|e| fault(&self.path, &e))?;
             self.open = true;
@@ -117,6 +106,13 @@ impl Catalog {
     /// Makes everything since the last time visible to a later process. It is durable only once the
     /// file system was synced.
     pub(super) fn commit(&mut self) -> Result<(), Fault> {
+        if !self.changed.is_empty() {
+            self.begin()?;
+            self.changed.sort_unstable();
+            self.changed.dedup();
+            self.append().map_err(|e| fault(&self.path, &e))?;
+            self.changed.clear();
+        }
         if self.open {
             self.conn.execute_batch("COMMIT").map_err(|e| fault(&self.path, &e))?;
             self.open = false;
@@ -124,72 +120,126 @@ impl Catalog {
         Ok(())
     }
 
-    /// Claims a name for an owner and a URL, unless it was claimed in this pass. What an owner saved
-    /// under it in an earlier pass stays known; what another did does not.
-    pub(super) fn claim(&mut self, path: u64, owner: u64, url: u64) -> Result<(), Fault> {
+    /// Writes what changed to the end of its table.
+    fn append(&self) -> rusqlite::Result<()> {
+        let sql =
+            format!("INSERT INTO recent ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+        let mut insert = self.conn.prepare_cached(&sql)?;
+        for path in &self.changed {
+            if let Some(row) = self.recent.get(path) {
+                write(&mut insert, *path, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a row among the recent ones.
+    fn put(&mut self, path: u64, row: Row) {
+        if let Some(saved) = &row.saved {
+            self.urls.insert(saved.url, path);
+        }
+        self.recent_bytes += row.texts();
+        if let Some(old) = self.recent.insert(path, row) {
+            self.recent_bytes -= old.texts();
+        }
+    }
+
+    /// Notes a row of this reading; when there are many, all of them go into the tree, in its order.
+    fn change(&mut self, path: u64, row: Row) -> Result<(), Fault> {
+        self.put(path, row);
+        self.changed.push(path);
+        if self.recent.len() < CATALOG_ROWS && self.recent_bytes < CATALOG_BYTES {
+            return Ok(());
+        }
         self.begin()?;
-        let sql = "INSERT INTO file (path, owner, pass, claimed) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (path) DO UPDATE SET owner = ?2, pass = ?3, claimed = ?4,
-                url = CASE WHEN owner = ?2 THEN url END, bytes = CASE WHEN owner = ?2 THEN bytes END
-            WHERE pass <> ?3";
-        let done = self
-            .conn
-            .prepare_cached(sql)
-            .and_then(|mut s| s.execute(params![signed(path), signed(owner), self.pass, signed(url)]));
-        done.map(drop).map_err(|e| fault(&self.path, &e))
+        self.merge().map_err(|e| fault(&self.path, &e))?;
+        self.has_tree = true;
+        (self.recent_bytes, self.changed) = (0, Vec::new());
+        self.recent.clear();
+        self.urls.clear();
+        Ok(())
+    }
+
+    fn merge(&self) -> rusqlite::Result<()> {
+        let mut paths: Vec<_> = self.recent.iter().map(|(path, row)| (signed(*path), *path, row)).collect();
+        paths.sort_unstable_by_key(|(order, ..)| *order);
+        let sql =
+            format!("REPLACE INTO file ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+        let mut replace = self.conn.prepare_cached(&sql)?;
+        for (_, path, row) in paths {
+            write(&mut replace, path, row)?;
+        }
+        self.conn.execute("DELETE FROM recent", []).map(drop)
+    }
+
+    /// Claims a name for an owner and a URL, unless it was claimed in this pass; the row is what is known of
+    /// it then. What an owner saved under it in an earlier pass stays known; what another did does not.
+    pub(super) fn claim(&mut self, path: u64, owner: u64, url: u64) -> Result<Row, Fault> {
+        let before = self.row(path)?;
+        match before {
+            Some(row) if row.pass == self.pass => Ok(row),
+            before => {
+                let own = before.filter(|row| row.owner == owner);
+                let (saved, saved_in) = own.map_or((None, None), |row| (row.saved, row.saved_in));
+                let row = Row { owner, pass: self.pass, claimed: url, saved, saved_in };
+                self.change(path, row.clone())?;
+                Ok(row)
+            }
+        }
+    }
+
+    /// True when what a row tells of was saved in this reading of the source.
+    pub(super) fn is_saved_now(&self, row: &Row) -> bool {
+        row.saved.is_some() && row.saved_in == Some(self.pass)
     }
 
     /// What is known of a name.
     pub(super) fn row(&mut self, path: u64) -> Result<Option<Row>, Fault> {
+        if let Some(row) = self.recent.get(&path) {
+            return Ok(Some(row.clone()));
+        }
+        if !self.has_tree {
+            return Ok(None);
+        }
         self.begin()?;
-        let sql = "SELECT owner, pass, claimed, name, url, bytes, mtime, crc, checksum, saved_in FROM file
-            WHERE path = ?1";
-        let read = |r: &rusqlite::Row<'_>| {
-            Ok(Row {
-                owner: r.get::<_, i64>(0)? as u64,
-                is_now: r.get::<_, i64>(1)? == self.pass,
-                claimed: r.get::<_, i64>(2)? as u64,
-                saved: saved(r, 3)?,
-                saved_now: r.get::<_, Option<i64>>(9)? == Some(self.pass),
-            })
-        };
-        let found =
-            self.conn.prepare_cached(sql).and_then(|mut s| s.query_row([signed(path)], read).optional());
-        found.map_err(|e| fault(&self.path, &e))
+        let sql = format!("SELECT {COLUMNS} FROM file WHERE path = ?1");
+        let found = self
+            .conn
+            .prepare_cached(&sql)
+            .and_then(|mut s| s.query_row([signed(path)], Row::read).optional());
+        found.map(|row| row.map(|(_, row)| row)).map_err(|e| fault(&self.path, &e))
     }
 
     /// A file that was saved from a URL.
     pub(super) fn of_url(&mut self, url: u64) -> Result<Option<Saved>, Fault> {
+        let saved = |row: &Row| row.saved.clone().filter(|saved| saved.url == url);
+        if let Some(found) = self.urls.get(&url).and_then(|path| self.recent.get(path)).and_then(saved) {
+            return Ok(Some(found));
+        }
+        if !self.has_tree {
+            return Ok(None);
+        }
         self.begin()?;
-        let sql = "SELECT name, url, bytes, mtime, crc, checksum FROM file WHERE url = ?1 AND bytes IS NOT NULL LIMIT 1";
-        let found = self
-            .conn
-            .prepare_cached(sql)
-            .and_then(|mut s| s.query_row([signed(url)], |r| saved(r, 0)).optional());
-        found.map(Option::flatten).map_err(|e| fault(&self.path, &e))
+        let sql = format!("SELECT {COLUMNS} FROM file WHERE url = ?1 AND bytes IS NOT NULL LIMIT 1");
+        let found =
+            self.conn.prepare_cached(&sql).and_then(|mut s| s.query_row([signed(url)], Row::read).optional());
+        let found = found.map_err(|e| fault(&self.path, &e))?;
+        Ok(found.filter(|(path, _)| !self.recent.contains_key(path)).and_then(|(_, row)| row.saved))
     }
 
     /// Notes a file that is about to get its name, which its owner has claimed.
-    pub(super) fn save(&mut self, path: u64, owner: u64, file: &Saved) -> Result<(), Fault> {
-        self.begin()?;
-        let sql = "INSERT INTO file (path, owner, pass, claimed, name, url, bytes, mtime, crc, checksum, saved_in)
-            VALUES (?1, ?2, ?3, ?5, ?4, ?5, ?6, ?7, ?8, ?9, ?3)
-            ON CONFLICT (path) DO UPDATE SET owner = ?2, pass = ?3, name = ?4, claimed = ?5, url = ?5, bytes = ?6,
-                mtime = ?7, crc = ?8, checksum = ?9, saved_in = ?3";
-        let done = self.conn.prepare_cached(sql).and_then(|mut s| {
-            s.execute(params![
-                signed(path),
-                signed(owner),
-                self.pass,
-                file.name,
-                signed(file.url),
-                signed(file.bytes),
-                file.mtime,
-                file.crc,
-                file.checksum
-            ])
-        });
-        done.map(drop).map_err(|e| fault(&self.path, &e))
+    pub(super) fn save(&mut self, path: u64, owner: u64, file: Saved) -> Result<(), Fault> {
+        let pass = self.pass;
+        self.not_absent(path)?;
+        self.change(path, Row { owner, pass, claimed: file.url, saved: Some(file), saved_in: Some(pass) })
+    }
+
+    /// Forgets what was saved under a name, which stays claimed.
+    pub(super) fn forget(&mut self, path: u64) -> Result<(), Fault> {
+        match self.row(path)? {
+            Some(row) => self.change(path, Row { saved: None, saved_in: None, ..row }),
+            None => Ok(()),
+        }
     }
 
     /// How long a log was at the last commit.
@@ -210,19 +260,7 @@ impl Catalog {
     }
 }
 
-fn saved(r: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Option<Saved>> {
-    let Some(bytes) = r.get::<_, Option<i64>>(from + 2)? else { return Ok(None) };
-    Ok(Some(Saved {
-        name: r.get(from)?,
-        url: r.get::<_, Option<i64>>(from + 1)?.unwrap_or_default() as u64,
-        bytes: bytes as u64,
-        mtime: r.get::<_, Option<i64>>(from + 3)?.unwrap_or_default(),
-        crc: r.get::<_, Option<u32>>(from + 4)?.unwrap_or_default(),
-        checksum: r.get::<_, Option<String>>(from + 5)?.unwrap_or_default(),
-    }))
-}
-
-fn fault(path: &Path, e: &rusqlite::Error) -> Fault {
+pub(super) fn fault(path: &Path, e: &rusqlite::Error) -> Fault {
     let full = e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
     let code = if full { "disk_full" } else { "catalog" };
     Fault::fatal(code, format!("{}: {e}", path.display()))
@@ -242,10 +280,11 @@ mod tests {
         let path = dir.path().join("files.db");
         let mut c = Catalog::open(&path, u64::MAX).unwrap();
         c.claim(1, 10, 100).unwrap();
-        c.claim(1, 11, 101).unwrap();
-        assert_eq!(c.row(1).unwrap().map(|r| (r.owner, r.claimed, r.saved)), Some((10, 100, None)));
-        c.save(1, 10, &file(100)).unwrap();
-        c.claim(1, 11, 101).unwrap();
+        let row = c.claim(1, 11, 101).unwrap();
+        assert_eq!((row.owner, row.claimed, row.saved), (10, 100, None));
+        c.save(1, 10, file(100)).unwrap();
+        let row = c.claim(1, 11, 101).unwrap();
+        assert!(c.is_saved_now(&row));
         c.commit().unwrap();
         assert_eq!(c.row(1).unwrap().unwrap().saved, Some(file(100)));
         assert_eq!(c.of_url(100).unwrap(), Some(file(100)));
@@ -253,19 +292,82 @@ mod tests {
 
         // The next pass: the owner keeps what it saved, even with another URL.
         let mut c = Catalog::open(&path, 2).unwrap();
-        assert!(!c.row(1).unwrap().unwrap().is_now);
-        c.claim(1, 10, 102).unwrap();
-        let row = c.row(1).unwrap().unwrap();
-        assert_eq!((row.is_now, row.claimed, row.saved), (true, 102, Some(file(100))));
+        let row = c.claim(1, 10, 102).unwrap();
+        assert!(!c.is_saved_now(&row));
+        assert_eq!((row.claimed, row.saved), (102, Some(file(100))));
         c.commit().unwrap();
         drop(c);
 
         // Another owner does not.
         let mut c = Catalog::open(&path, 3).unwrap();
-        c.claim(1, 12, 100).unwrap();
-        assert_eq!(c.row(1).unwrap().map(|r| (r.owner, r.saved)), Some((12, None)));
+        let row = c.claim(1, 12, 100).unwrap();
+        assert_eq!((row.owner, row.saved), (12, None));
         assert_eq!(c.of_url(100).unwrap(), None);
+        c.absent(1, 100, 404).unwrap();
+        assert_eq!((c.absence(1, 100).unwrap(), c.absence(1, 101).unwrap()), (Some(404), None));
+        c.save(1, 12, file(100)).unwrap();
+        assert_eq!(c.absence(1, 100).unwrap(), None);
         c.set_log_len("x", 9).unwrap();
         assert_eq!((c.log_len("x").unwrap(), c.log_len("y").unwrap()), (9, 0));
+    }
+
+    /// Names lie all over the tree, as hashes do.
+    fn name(n: u64) -> u64 {
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn stands(c: &mut Catalog, n: u64, saved: Option<Saved>) {
+        let row = c.row(name(n)).unwrap().unwrap();
+        assert_eq!((row.owner, &row.saved), (n, &saved), "{n}");
+        if let Some(saved) = saved {
+            assert_eq!(c.of_url(saved.url).unwrap(), Some(saved), "{n}");
+        }
+    }
+
+    #[test]
+    fn more_than_memory_holds_is_found_in_this_process_and_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("files.db");
+        let all = 2 * CATALOG_ROWS as u64 + 100;
+        let mut c = Catalog::open(&path, 1).unwrap();
+        for n in 0..all {
+            c.claim(name(n), n, n).unwrap();
+            if !n.is_multiple_of(3) {
+                c.save(name(n), n, file(n)).unwrap();
+            }
+            if n.is_multiple_of(1000) {
+                c.commit().unwrap();
+            }
+        }
+        c.commit().unwrap();
+        c.claim(name(all), all, all).unwrap();
+        let saved = |n: u64| (!n.is_multiple_of(3)).then(|| file(n));
+        (0..all).step_by(7).for_each(|n| stands(&mut c, n, saved(n)));
+        drop(c);
+
+        let mut seen = Catalog::read_only(&path).unwrap();
+        assert!(seen.row(name(all)).unwrap().is_none(), "it was not committed");
+        (0..all).step_by(7).for_each(|n| stands(&mut seen, n, saved(n)));
+        drop(seen);
+
+        // A row that is new again hides that of the tree, by its name and by its URL.
+        let mut c = Catalog::open(&path, 2).unwrap();
+        c.claim(name(1), 5, 1).unwrap();
+        assert_eq!(c.row(name(1)).unwrap().map(|row| (row.owner, row.saved)), Some((5, None)));
+        assert_eq!(c.of_url(1).unwrap(), None);
+        stands(&mut c, 2, saved(2));
+    }
+
+    #[test]
+    fn a_catalog_of_an_earlier_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("files.db");
+        let mut c = Catalog::open(&path, 1).unwrap();
+        c.save(1, 10, file(100)).unwrap();
+        c.merge().unwrap();
+        c.conn.execute_batch("DROP TABLE recent; DROP TABLE absent").unwrap();
+        drop(c);
+        let mut c = Catalog::read_only(&path).unwrap();
+        assert_eq!(c.row(1).unwrap().unwrap().saved, Some(file(100)));
     }
 }

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use haul_core::source::Rereading;
 use haul_core::{Cursor, Cx, Fault, Fingerprint, Item, Opener, Page, Seq, Slice, SliceId, Source};
 
-use super::catalog::{Catalog, Row};
+use super::catalog::Catalog;
 use super::depot::{Depot, lock};
 use super::names;
+use super::rows::Row;
 use super::wanted::WantedFiles;
 
 /// The name under which an owner's file of a URL is saved: its own, or another when that is taken. Claims
@@ -23,20 +24,12 @@ pub(super) fn name(
     let mut name = wanted.to_owned();
     for salt in 0.. {
         let path = names::hash(&name);
-        let mut row = catalog.row(path)?;
-        if row.as_ref().is_none_or(|r| !r.is_now) {
-            catalog.claim(path, owner, url)?;
-            row = catalog.row(path)?;
+        let row = catalog.claim(path, owner, url)?;
+        if row.owner == owner && row.claimed == url {
+            return Ok((path, name, row));
         }
-        match row {
-            Some(row) if row.owner == owner && row.claimed == url => return Ok((path, name, row)),
-            _ => {
-                name = names::other(
-                    wanted,
-                    xxhash_rust::xxh3::xxh3_64_with_seed(&url.to_le_bytes(), owner ^ salt),
-                )
-            }
-        }
+        let other = xxhash_rust::xxh3::xxh3_64_with_seed(&url.to_le_bytes(), owner ^ salt);
+        name = names::other(wanted, other);
     }
     Err(Fault::permanent("name", "every name is taken"))
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use haul_core::store::Store;
 use haul_core::{Cx, Fault, Item, Key};
 
-use super::catalog::{Catalog, Saved};
+use super::catalog::Catalog;
 use super::depot::Depot;
 use super::digest::{Checksum, Digests};
 use super::kind::{self, Mismatch};
+use super::rows::Saved;
 use super::wanted::{Wanted, WantedFiles};
 use super::{claims, names};
 use crate::stores::Directory;
@@ -21,6 +22,8 @@ pub enum Standing {
     Right,
     /// It is not there.
     Missing,
+    /// It is not there, and need not be: the service answered with this status, which the job says to skip.
+    Skipped(u16),
     /// It is not what it should be, and how.
     Different(String),
 }
@@ -87,7 +90,13 @@ impl Comparison {
                 Some(known) => known.row(path)?.filter(|row| row.owner == owner).and_then(|row| row.saved),
                 None => None,
             };
-            let standing = self.stands(&name, wanted, saved.as_ref(), cx).await?;
+            let mut standing = self.stands(&name, wanted, saved.as_ref(), cx).await?;
+            if standing == Standing::Missing
+                && let Some(known) = &mut self.known
+                && let Some(status) = known.absence(path, url)?
+            {
+                standing = Standing::Skipped(status);
+            }
             compared.push(Compared { name, standing });
         }
         Ok(compared)

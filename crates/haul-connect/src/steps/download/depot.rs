@@ -48,6 +48,8 @@ pub(super) struct Prepared {
     pub(super) complete: Complete,
     pub(super) checksum: String,
     pub(super) ms: u64,
+    /// Nothing of its name was there.
+    pub(super) is_new: bool,
 }
 
 /// See the module.
@@ -61,6 +63,8 @@ pub(super) struct Open {
     /// Some part may have a note of an earlier attempt.
     pub(super) noted: AtomicBool,
     parts: PathBuf,
+    /// The destination had no files when it was opened: what is there has come from this process.
+    pub(super) was_empty: bool,
     pub(super) catalog: Mutex<Catalog>,
     prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
     kept: Mutex<HashMap<Place, Vec<Prepared>>>,
@@ -86,6 +90,7 @@ impl Depot {
     /// Fatal when the destination cannot be made or written.
     pub fn open(self: &Arc<Self>, run: &str, out: &Path, pass: u64) -> Result<Box<dyn Finish>, Fault> {
         let parts = self.to.join(PART_DIR).join(run);
+        let was_empty = is_empty(&self.to);
         fs::create_dir_all(&parts).map_err(|e| unwritable(&self.to, &e))?;
         let probe = parts.join(".probe");
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|e| unwritable(&self.to, &e))?;
@@ -96,6 +101,7 @@ impl Depot {
             dest: self.to.clone(),
             noted: AtomicBool::new(left),
             parts,
+            was_empty,
             catalog: Mutex::new(catalog),
             prepared: Mutex::default(),
             kept: Mutex::default(),
@@ -128,6 +134,14 @@ impl Depot {
     /// Removes what a run has left unfinished in a destination: the run is deleted.
     pub fn forget(to: &Path, run: &str) {
         remove_parts(to, &to.join(PART_DIR).join(run));
+    }
+}
+
+/// True for a directory without files of its own, and for one that is to be made.
+fn is_empty(to: &Path) -> bool {
+    match fs::read_dir(to) {
+        Ok(mut entries) => entries.all(|e| e.is_ok_and(|e| e.file_name() == PART_DIR)),
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
     }
 }
 

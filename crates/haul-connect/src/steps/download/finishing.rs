@@ -11,9 +11,10 @@ use haul_core::finish::Finish;
 use haul_core::record::write_json_string;
 use haul_core::{Fault, Seq, SliceId};
 
-use super::catalog::{Catalog, Saved};
+use super::catalog::Catalog;
 use super::depot::{Depot, Open, Prepared, lock, unwritable};
-use crate::stores::disk::disk_fault;
+use super::rows::Saved;
+use crate::stores::disk::{disk_fault, rename_new};
 
 /// Directories that are made durable one by one; more are done with one sync of the file system.
 const DIRECTORIES: usize = 8;
@@ -70,7 +71,7 @@ impl Finishing {
                 crc: file.complete.crc,
                 checksum: file.checksum.clone(),
             };
-            catalog.save(file.path, file.owner, &saved)?;
+            catalog.save(file.path, file.owner, saved)?;
         }
         catalog.set_log_len(RECEIPTS, self.len)?;
         catalog.commit()
@@ -97,16 +98,21 @@ impl Finishing {
         let mut directories = BTreeSet::new();
         for file in files {
             let target = open.target(&file.name);
-            let moved = match fs::rename(&file.part, &target) {
+            let moved = match given(file, &target) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     let dir = target.parent().unwrap_or(self.depot.to());
                     directories
                         .extend(dir.ancestors().take_while(|d| *d != self.depot.to()).map(Path::to_owned));
-                    fs::create_dir_all(dir).and_then(|()| fs::rename(&file.part, &target))
+                    fs::create_dir_all(dir).and_then(|()| given(file, &target))
                 }
                 moved => moved,
             };
-            moved.map_err(|e| disk_fault(&target, &e))?;
+            match moved {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && file.is_new => {
+                    return Err(appeared(open, file, &target));
+                }
+                moved => moved.map_err(|e| disk_fault(&target, &e))?,
+            }
             directories.extend(target.parent().map(Path::to_owned));
         }
         if directories.len() > DIRECTORIES {
@@ -134,6 +140,20 @@ impl Finish for Finishing {
         open.settled(&files);
         Ok(())
     }
+}
+
+/// Gives a file its name.
+fn given(file: &Prepared, target: &Path) -> io::Result<()> {
+    if file.is_new { rename_new(&file.part, target) } else { fs::rename(&file.part, target) }
+}
+
+/// Somebody else's file has got the name meanwhile: it stays, and is found by the next attempt.
+fn appeared(open: &Open, file: &Prepared, target: &Path) -> Fault {
+    let mut catalog = lock(&open.catalog);
+    let forgotten = catalog.forget(file.path).and_then(|()| catalog.commit());
+    let message =
+        format!("{}: it has appeared while it was fetched; another program writes there", target.display());
+    forgotten.err().unwrap_or_else(|| Fault::fatal("exists", message))
 }
 
 /// One line: key, url, path, bytes, checksum, milliseconds.

@@ -9,6 +9,7 @@ use super::flows::{Counted, Flows};
 use super::part::Part;
 use super::ranges::Range;
 use crate::http::Url;
+use crate::http::encoding::Coding;
 use crate::http::fetch::{FetchHead, Receive};
 
 /// See the module.
@@ -63,6 +64,10 @@ impl Receive for Inlet<'_, '_> {
         }
         self.enough = part.write(self.id, bytes)?;
         Ok(())
+    }
+
+    fn keeps(&self, coding: Coding) -> bool {
+        lock(self.part).is_file_in(coding)
     }
 
     fn is_enough(&self) -> bool {

@@ -1,6 +1,7 @@
 //! `download`: the files that a record names, verified and saved together. An item is done when all of
 //! them are; one that fails leaves nothing in the destination.
 
+mod absent;
 mod ask;
 mod catalog;
 mod claims;
@@ -20,6 +21,7 @@ mod note;
 mod part;
 mod proved;
 mod ranges;
+mod rows;
 mod wanted;
 
 use std::io::{Read, Write};
@@ -87,7 +89,7 @@ enum Got {
     /// It is verified.
     Prepared(Box<Prepared>),
     /// A status says that it is not needed.
-    Absent,
+    Absent(u16),
     /// A status says that the item is not needed.
     Skip(u16),
 }
@@ -113,17 +115,18 @@ impl Download {
         let mut kept = open.take_kept(place);
         let mut ready = Vec::with_capacity(wanted.len());
         let (mut there, mut earlier) = (0, 0);
-        for wanted in wanted {
-            match self.one(item, wanted, &mut kept, open, cx).await {
+        for each in wanted {
+            match self.one(item, each, &mut kept, open, cx).await {
                 Ok(Got::There(now)) => {
                     there += 1;
                     earlier += usize::from(!now);
                 }
                 Ok(Got::Prepared(file)) => ready.push(*file),
-                Ok(Got::Absent) => {}
+                Ok(Got::Absent(_)) => {}
                 Ok(Got::Skip(status)) => {
                     ready.append(&mut kept);
                     open.discard(&ready);
+                    all_absent(&mut lock(&open.catalog), item, wanted, status)?;
                     return Ok(Applied::skip(format!("{}: {status}", self.spec.name)));
                 }
                 Err(fault) => {
@@ -154,13 +157,18 @@ impl Download {
     ) -> Result<Got, Fault> {
         let url = Url::parse(&wanted.url).map_err(|e| Fault::permanent("url", bounded(e.to_string())))?;
         let (url_hash, owner) = (wanted.url_hash(), wanted.owner(&item.key));
-        let (path, name, row) = claims::name(&mut lock(&open.catalog), &wanted.name, owner, url_hash)?;
+        let (path, name, row, saved_now) = {
+            let mut catalog = lock(&open.catalog);
+            let (path, name, row) = claims::name(&mut catalog, &wanted.name, owner, url_hash)?;
+            let saved_now = catalog.is_saved_now(&row);
+            (path, name, row, saved_now)
+        };
         let target = Target { wanted, url: &url, url_hash, name };
         let checksum = wanted.checksum.as_ref().map(Checksum::text).unwrap_or_default();
         if let Some(saved) = row.saved.as_ref().filter(|s| s.url == url_hash && s.checksum == checksum)
             && self.is_there(open, saved)?
         {
-            return Ok(Got::There(row.saved_now));
+            return Ok(Got::There(saved_now));
         }
         if let Some(at) = kept.iter().position(|k| k.url == url_hash && k.name == target.name) {
             return Ok(Got::Prepared(Box::new(kept.swap_remove(at))));
@@ -168,10 +176,13 @@ impl Download {
         let began = Instant::now();
         let (complete, part) = match self.fetch_or_copy(item, &target, open, cx).await? {
             Ok(found) => found,
-            Err(Got::Absent) => return Ok(Got::Absent),
+            Err(Got::Absent(status)) => {
+                lock(&open.catalog).absent(path, url_hash, status)?;
+                return Ok(Got::Absent(status));
+            }
             Err(other) => return Ok(other),
         };
-        let prepared = Prepared {
+        let mut prepared = Prepared {
             part,
             name: target.name.clone(),
             path,
@@ -182,16 +193,15 @@ impl Download {
             complete,
             checksum,
             ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            is_new: false,
         };
-        if row.saved.is_none() {
-            self.check_foreign(open, &prepared)?;
-        }
+        prepared.is_new = row.saved.is_none() && self.check_foreign(open, &prepared)? && !self.spec.overwrite;
         open.land(&prepared);
         Ok(Got::Prepared(Box::new(prepared)))
     }
 
     /// True when a file stands as it was saved. One that was only touched is read once.
-    fn is_there(&self, open: &Open, saved: &catalog::Saved) -> Result<bool, Fault> {
+    fn is_there(&self, open: &Open, saved: &rows::Saved) -> Result<bool, Fault> {
         let path = open.target(&saved.name);
         let Ok(meta) = std::fs::metadata(&path) else { return Ok(false) };
         if !meta.is_file() || meta.len() != saved.bytes {
@@ -200,15 +210,19 @@ impl Download {
         Ok(mtime(&meta) == saved.mtime || crc_of(&path).is_ok_and(|crc| crc == saved.crc))
     }
 
-    /// A file of the same name that this run knows nothing of is not replaced, unless it is the same.
-    fn check_foreign(&self, open: &Open, file: &Prepared) -> Result<(), Fault> {
+    /// A file of the same name that this run knows nothing of is not replaced, unless it is the same. True when
+    /// there is none.
+    fn check_foreign(&self, open: &Open, file: &Prepared) -> Result<bool, Fault> {
+        if open.was_empty {
+            return Ok(true);
+        }
         let path = open.target(&file.name);
-        let Ok(meta) = std::fs::symlink_metadata(&path) else { return Ok(()) };
+        let Ok(meta) = std::fs::symlink_metadata(&path) else { return Ok(true) };
         let same = meta.is_file()
             && meta.len() == file.complete.bytes
             && crc_of(&path).is_ok_and(|crc| crc == file.complete.crc);
         if same || self.spec.overwrite && !meta.is_dir() {
-            return Ok(());
+            return Ok(false);
         }
         open.discard(std::slice::from_ref(file));
         let message =
@@ -266,6 +280,21 @@ impl Download {
             }
         }
     }
+}
+
+/// Notes that a status said that an item, and so none of its files, is needed.
+fn all_absent(
+    catalog: &mut catalog::Catalog,
+    item: &Item,
+    wanted: &[Wanted],
+    status: u16,
+) -> Result<(), Fault> {
+    for wanted in wanted {
+        let url = wanted.url_hash();
+        let (path, ..) = claims::name(catalog, &wanted.name, wanted.owner(&item.key), url)?;
+        catalog.absent(path, url, status)?;
+    }
+    Ok(())
 }
 
 /// CRC-32C of a file.

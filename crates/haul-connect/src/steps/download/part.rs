@@ -18,6 +18,7 @@ use super::kind::{self, Mismatch};
 use super::note::{Note, digest_rest, write_at};
 use super::ranges::{Range, Ranges, UNKNOWN};
 use crate::http::Url;
+use crate::http::encoding::Coding;
 use crate::http::fetch::FetchHead;
 use crate::http::reply::{bounded, excerpt, origin_of};
 use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room};
@@ -132,6 +133,16 @@ impl<'a> Part<'a> {
         // Only what is told apart byte by byte (RFC 9110 §8.8.1) can be put together.
         let strong = self.validator.as_deref().is_some_and(|v| v.starts_with('"'));
         strong && (SPREAD_FROM..UNKNOWN).contains(&self.ranges.whole())
+    }
+
+    /// True when the file itself is what the coding makes: it is not to be undone.
+    pub(super) fn is_file_in(&self, coding: Coding) -> bool {
+        match coding {
+            Coding::Gzip => matches!(self.expected.ext, "gz" | "tgz" | "svgz"),
+            Coding::Zstd => matches!(self.expected.ext, "zst" | "zstd"),
+            Coding::Brotli => self.expected.ext == "br",
+            Coding::Deflate | Coding::Identity => false,
+        }
     }
 
     /// A connection begins to bring what it was asked for, none: all of it.

@@ -2,6 +2,7 @@
 
 mod connections;
 mod faults;
+mod fetched;
 mod mux;
 mod proxies;
 mod redirects;
