@@ -300,7 +300,9 @@ impl LaneSet {
         let (since, says) = lane.refusal()?;
         let age = self.clock.now().since(since);
         let gap = LONGEST_GAP.as_secs();
-        Some(format!("{} {says} for {}; probe every {gap} s", lane.name, spoken(age)))
+        // Its first moment is no length of time.
+        let long = if age < Duration::from_secs(1) { String::new() } else { format!(" for {}", spoken(age)) };
+        Some(format!("{} {says}{long}; probe every {gap} s", lane.name))
     }
 
     /// Fires when a lane refused from its very first request on.

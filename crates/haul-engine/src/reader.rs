@@ -5,6 +5,7 @@ mod traffic;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -46,6 +47,8 @@ pub(crate) struct SourceCx {
     pub(crate) run: RunKey,
     /// Attempts that a page gets.
     pub(crate) attempts: u32,
+    /// Attempts that failed.
+    pub(crate) faults: Arc<AtomicU64>,
 }
 
 impl SourceCx {
@@ -307,6 +310,7 @@ async fn turn(common: Arc<Common>, mut desk: Desk, first: Asking) -> Turn {
 /// Waits before the next attempt; gives the fault back when there is to be none.
 async fn back_off(fault: Fault, attempt: &mut u32, scx: &SourceCx) -> Result<(), Fault> {
     scx.lanes.failed(&fault);
+    scx.faults.fetch_add(1, Ordering::Relaxed);
     // A lane that waits as a whole, or credentials that may be renewed, are not the page's doing.
     let lanes = scx.lanes.set();
     let waits = fault.origin().is_some_and(|o| {

@@ -50,6 +50,7 @@ pub async fn run(
         budget: orders.budget.clone(),
         run: orders.run,
         attempts: orders.policy.retry.attempts,
+        faults: Arc::default(),
     };
     let standing = stand(&recovered, &orders, &mut *ledger, &scx.cx()).await?;
     let parts = Parts { recovered, lanes, meters, source_meter, clock, scx };
@@ -148,7 +149,11 @@ impl Running {
             render,
             observe: !orders.aggregates.is_empty(),
             ranks: orders.ranks,
-            tally: Tally { goal: orders.policy.goal.map(Reach::new), ..Tally::default() },
+            tally: Tally {
+                faults: scx.faults.clone(),
+                goal: orders.policy.goal.map(Reach::new),
+                ..Tally::default()
+            },
             policy: orders.policy,
             budget: orders.budget,
             started: clock.now(),

@@ -81,7 +81,8 @@ pub(crate) struct Shop {
 /// Counts for the view.
 #[derive(Default)]
 pub(crate) struct Tally {
-    pub(crate) faults: AtomicU64,
+    /// Shared with what reads: pages fail as items do.
+    pub(crate) faults: Arc<AtomicU64>,
     pub(crate) retries: AtomicU64,
     pub(crate) memo_saved: AtomicU64,
     pub(crate) goal: Option<Reach>,

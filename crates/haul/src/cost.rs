@@ -1,5 +1,7 @@
 //! What this process cost: peak memory and processor time.
 
+use std::time::Duration;
+
 /// Cost so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -11,7 +13,8 @@ pub struct Cost {
 
 /// Asks the operating system.
 pub fn so_far() -> Cost {
-    Cost { rss_peak: rss_peak().unwrap_or(0), cpu_ms: cpu_ms().unwrap_or(0) }
+    let cpu_ms = u64::try_from(cpu().as_millis()).unwrap_or(u64::MAX);
+    Cost { rss_peak: rss_peak().unwrap_or(0), cpu_ms }
 }
 
 fn rss_peak() -> Option<u64> {
@@ -22,17 +25,18 @@ fn rss_peak() -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Processor time of all threads so far; zero where the system does not tell.
 #[cfg(unix)]
-fn cpu_ms() -> Option<u64> {
+pub fn cpu() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
     let t = clock_gettime(ClockId::ProcessCPUTime);
-    let ms = i128::from(t.tv_sec) * 1000 + i128::from(t.tv_nsec) / 1_000_000;
-    u64::try_from(ms).ok()
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
+/// Processor time of all threads so far; zero where the system does not tell.
 #[cfg(not(unix))]
-fn cpu_ms() -> Option<u64> {
-    None
+pub fn cpu() -> Duration {
+    Duration::ZERO
 }
 
 #[cfg(test)]

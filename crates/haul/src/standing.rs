@@ -161,7 +161,7 @@ impl Standing {
                     None => format!("working; driven by {owner}"),
                 }
             }
-            Status::Dead => "dead: its process was killed; this is how it was at its last commit".to_owned(),
+            Status::Dead => "dead: its process was killed; as of its last commit".to_owned(),
             Status::Ended(RunState::Created) => "made, and never started".to_owned(),
             Status::Ended(RunState::Finished) if self.counts.has_open() => {
                 format!("finished{}, with failures", ended())

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,31 @@ use crate::verbs::errors::{each, item_json};
 /// How long a notification may take: it must not keep the next command waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whether the file of failures can be written at all: said before a run that may take hours.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn can_write_failed(path: &Path) -> Result<(), String> {
+    let told = |e: std::io::Error| format!("--failed-to {}: {e}", path.display());
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => {
+            Err(format!("--failed-to {} is a directory: name a file in it", path.display()))
+        }
+        Ok(meta) if !meta.is_file() => Ok(()),
+        _ => {
+            let draft = draft(path);
+            OpenOptions::new().append(true).create(true).open(&draft).map_err(told)?;
+            std::fs::remove_file(&draft).map_err(told)
+        }
+    }
+}
+
+fn draft(path: &Path) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".part");
+    draft.into()
+}
+
 /// Writes every item that failed, was rejected or is in doubt; an old file is replaced once the new one
 /// is complete.
 ///
@@ -27,9 +52,8 @@ pub fn write_failed(dir: &RunDir, path: &Path) -> Result<(), String> {
     let reader = Reader::open(dir.path()).map_err(|e| told(&e))?;
     // A device or a pipe takes what comes; it is nothing to be replaced.
     let in_place = path.metadata().is_ok_and(|meta| !meta.is_file());
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".part");
-    let draft = if in_place { path } else { Path::new(&draft) };
+    let draft = draft(path);
+    let draft = if in_place { path } else { &draft };
     let opened = OpenOptions::new().write(true).create(!in_place).truncate(!in_place).open(draft);
     let mut out = BufWriter::new(opened.map_err(|e| told(&e))?);
     let which = Selection { whys: vec![Why::Failed, Why::Rejected, Why::InDoubt], signatures: Vec::new() };

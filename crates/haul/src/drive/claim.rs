@@ -11,7 +11,7 @@ use haul_engine::ledger::run::wall;
 use haul_engine::ledger::{Amend, Filter, Reader, RunState};
 use haul_engine::rundir::{Claimed, Intended, RunDir, RunDirError, RunLock, RunName};
 
-use super::{VERSION, Wanted, spool};
+use super::{VERSION, Wanted, after, spool};
 use crate::apart::{self, Named};
 use crate::flags::RunFlags;
 use crate::{exit, format, output, runs};
@@ -96,7 +96,8 @@ impl Claim<'_> {
                     path.display()
                 ))
             }
-            _ => Ok(()),
+            Some(path) => after::can_write_failed(path),
+            None => Ok(()),
         }
     }
 

@@ -109,7 +109,8 @@ pub fn go_on(again: Again<'_>) -> u8 {
         let read = Named { what: "the input", path: Path::new(&job.source.location) };
         let mut written = vec![Named { what: "--failed-to", path }];
         written.extend(job.output.as_ref().map(|o| Named { what: "the output", path: Path::new(&o.path) }));
-        if let Some(problem) = apart::clash(&[read], &written) {
+        let lost = apart::clash(&[read], &written);
+        if let Some(problem) = lost.or_else(|| after::can_write_failed(path).err()) {
             output::complain(&problem);
             return exit::USAGE;
         }
@@ -215,6 +216,7 @@ fn start(
     }
     let key = ledger.run()?.key;
     ledger.start_run(VERSION, wall())?;
+    report::begin(&run.dir);
     let depot = ready.depot();
     let (mut orders, runtime) = ready.hand_over(job, key, &run.dir.spill())?;
     if let Some(depot) = depot {

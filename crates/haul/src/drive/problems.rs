@@ -1,5 +1,6 @@
 //! Why a run cannot start, told where it was said.
 
+use haul::aggregates::AggregateError;
 use haul_connect::assemble::AssembleError;
 use haul_core::Fault;
 use haul_core::job::{Diagnostic, Place, Places};
@@ -22,6 +23,13 @@ pub enum Problem {
 impl From<AssembleError> for Problem {
     fn from(e: AssembleError) -> Self {
         Problem::Job(e)
+    }
+}
+
+impl From<AggregateError> for Problem {
+    fn from(e: AggregateError) -> Self {
+        let message = e.error.to_string();
+        Problem::Job(AssembleError { what: e.what, message, offset: None, hint: None })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use haul::aggregates::AggregateError;
 use haul_connect::assemble::{AssembleContext, AssembleError, Assembled, Output, assemble};
 use haul_connect::expr::Expr;
 use haul_connect::rows::OpenBytes;
@@ -39,7 +38,7 @@ impl Ready {
         let base = runs::working_directory();
         let context = AssembleContext { base, output: None, stdin, ..AssembleContext::default() };
         let live = assemble(job, &context)?;
-        haul::aggregates(job, &context.base).map_err(wrong_path)?;
+        haul::aggregates(job, &context.base)?;
         // One thread for everything but the committer and the reader of files: requests are cheap,
         // and handing items between threads is not.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -114,7 +113,7 @@ impl Ready {
     /// The logs of aggregates go to `spill`.
     pub fn hand_over(self, job: &Job, run: RunKey, spill: &Path) -> Result<(Orders, Runtime), Problem> {
         let mut orders = haul::orders(job, self.live, run);
-        orders.aggregates = haul::aggregates(job, spill).map_err(wrong_path)?;
+        orders.aggregates = haul::aggregates(job, spill)?;
         if !orders.aggregates.is_empty() {
             std::fs::create_dir_all(spill)
                 .map_err(|e| Problem::Start(format!("{}: {e}", spill.display())))?;
@@ -122,9 +121,4 @@ impl Ready {
         orders.aggregates.extend(copied::aggregate(job));
         Ok((orders, self.runtime))
     }
-}
-
-fn wrong_path(e: AggregateError) -> Problem {
-    let message = e.error.to_string();
-    Problem::Job(AssembleError { what: e.what, message, offset: None, hint: None })
 }

@@ -88,6 +88,8 @@ pub struct Load {
 
 /// Below this share of what is known to be allowed, something else ruled the measurement.
 const RULED: f64 = 0.85;
+/// A process that carries items on one thread and takes this part of a processor is at its end.
+const BUSY: f64 = 0.8;
 
 impl Load {
     /// All bounds that are known, the one that rules first.
@@ -113,21 +115,14 @@ impl Load {
     }
 
     fn reached(&self, probed: &Probed, reached: f64) -> Bound {
-        let says = match (probed.serial, probed.growing) {
-            (true, _) => "pages come one after the other".to_owned(),
-            (_, true) => "what was reached while concurrency was still growing".to_owned(),
-            _ => "what was reached; the service gives no more".to_owned(),
-        };
-        let what = if probed.serial { What::Concurrency } else { What::Service };
         // Who used most of a processor waited for it, not for a service.
-        match !probed.serial && reached * probed.cpu_s > 0.8 {
-            true => Bound {
-                what: What::Cpu,
-                per_second: reached,
-                says: "what was reached, with this machine at its end".to_owned(),
-            },
-            false => Bound { what, per_second: reached, says },
-        }
+        let (what, says) = match (reached * probed.cpu_s > BUSY, probed.serial, probed.growing) {
+            (true, ..) => (What::Cpu, "what was reached, with this machine at its end"),
+            (_, true, _) => (What::Concurrency, "pages come one after the other"),
+            (.., true) => (What::Service, "what was reached while concurrency was still growing"),
+            _ => (What::Service, "what was reached; the service gives no more"),
+        };
+        Bound { what, per_second: reached, says: says.to_owned() }
     }
 
     /// What follows from what is said, for all requests or for those that read.
@@ -226,6 +221,8 @@ mod tests {
         assert_eq!(rules(&load), (What::Service, 200));
         load.probed = Some(Probed { per_second: 300.0, cpu_s: 0.0045, ..probed.clone() });
         assert_eq!(rules(&load).0, What::Cpu);
+        load.probed = Some(Probed { per_second: 300.0, cpu_s: 0.0045, serial: true, ..probed.clone() });
+        assert_eq!(rules(&load).0, What::Cpu, "who works all the time does not wait");
         load.in_work = None;
         load.probed = Some(Probed { growing: true, ..probed });
         let bounds = load.bounds();

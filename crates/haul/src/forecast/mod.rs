@@ -2,6 +2,7 @@
 //! say; with one, what its first items have shown.
 
 mod bounds;
+mod course;
 mod probe;
 mod sample;
 mod show;
@@ -169,7 +170,7 @@ impl Forecast {
         }
         let failed = m.map_or(0.0, |m| {
             let open = m.counts.failed + m.counts.rejected + m.counts.in_doubt;
-            open as f64 / m.counts.read().max(1) as f64
+            open as f64 / m.items.max(1) as f64
         });
         let key = if job.source.pages.is_some() { 0.0 } else { KEY };
         let ticks = (self.seconds().unwrap_or(0.0) * TICK).min(3600.0 * TICK * 4.0) as u64;
@@ -255,7 +256,7 @@ pub fn rule_word(what: What) -> &'static str {
 /// Seconds that the measurement took longer than at its pace: connections, and finding the concurrency. All
 /// steps have to find theirs.
 fn start_s(m: &Measured, item_s: Option<(f64, f64)>) -> f64 {
-    let lost = m.took.as_secs_f64() - m.read() as f64 / m.per_second.max(1e-9);
+    let lost = m.took.as_secs_f64() - m.items as f64 / m.per_second.max(1e-9);
     let steps = item_s.map_or(1.0, |(all, reads)| all / reads.max(1e-9));
     lost.max(0.0) * steps
 }
@@ -264,7 +265,7 @@ fn start_s(m: &Measured, item_s: Option<(f64, f64)>) -> f64 {
 fn seen_items(job: &Job, m: &Measured, counted: Items) -> Items {
     if m.at_end && counted.count.is_none_or(|_| !counted.exact) {
         return Items {
-            count: Some(m.read()),
+            count: Some(m.items),
             exact: true,
             says: "the source ended within the measurement".to_owned(),
         };

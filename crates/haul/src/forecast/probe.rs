@@ -12,16 +12,26 @@ use haul_core::Counts;
 use haul_core::cx::RunKey;
 use haul_core::job::IfExists;
 use haul_core::job::{Concurrency, Job, OutputSpec, RowFormat, StepKind};
-use haul_engine::ledger::MemoryLedger;
+use haul_engine::ledger::{NewRun, SqliteLedger};
 use haul_engine::view::{Snapshot, Stop};
 use haul_engine::{Ending, TokioClock, Why, control};
 
 use super::watched::{Eyes, Paging, Passing, Scales, Seen};
-use crate::drive::Problem;
+use super::work;
+use crate::drive::{Problem, VERSION};
 use crate::{cost, runs};
 
 /// Items, one at a time, that show how long a reply takes when nothing queues.
 const ALONE: std::ops::RangeInclusive<u64> = 3..=20;
+/// Where nothing is said of the pace, what is measured goes on for so long: in less, the pace is that of
+/// connections being made and of a concurrency that is still being found.
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
+/// And for so long when the pace still rises then.
+const LONGEST: Duration = Duration::from_secs(10);
+/// With no more than so many times the items that were asked for.
+const TIMES: u64 = 40;
+/// How often it is asked whether that was enough.
+const LOOK: Duration = Duration::from_millis(20);
 /// A service that refuses everything is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Attempts: what fails again and again holds a measurement up.
@@ -64,8 +74,8 @@ pub struct LaneSeen {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     pub counts: Counts,
-    /// Records of an API were only read: they are not counted one by one.
-    pub crawls: bool,
+    /// Items that went through; of an API in pages, records that were read.
+    pub items: u64,
     /// The source ended within it.
     pub at_end: bool,
     /// How much of the input was read, and how much there is.
@@ -86,14 +96,17 @@ pub struct Measured {
     pub stages: Vec<Vec<String>>,
 }
 
-impl Measured {
-    /// Items that were read.
-    pub fn read(&self) -> u64 {
-        if self.crawls { self.records } else { self.counts.read() }
-    }
+/// How many items, or pages of an API, are measured.
+#[derive(Clone, Copy)]
+struct Most {
+    /// Unless the source ends.
+    least: u64,
+    /// More than `least`: until it was long enough.
+    most: u64,
 }
 
-/// Measures with so many items, or so many pages where items come in pages of an API.
+/// Measures with so many items, or so many pages where items come in pages of an API; with more where
+/// these are through before a pace was found.
 pub fn measure(job: &Job, most: u64) -> Result<Measured, Problem> {
     let scratch = tempfile::Builder::new()
         .prefix(".haul-probe-")
@@ -109,9 +122,12 @@ pub fn measure(job: &Job, most: u64) -> Result<Measured, Problem> {
             one.limits.concurrency = Concurrency::Fixed(1);
             one.services.values_mut().for_each(|s| s.concurrency = None);
             let few = (most / 25).clamp(*ALONE.start(), *ALONE.end()).min(most);
+            let few = Most { least: few, most: few };
             Some(once(&one, few, &scratch.path().join("alone"))?)
         }
     };
+    let more = if has_free_pace(&reading) { TIMES } else { 1 };
+    let most = Most { least: most, most: most.saturating_mul(more) };
     let looked = once(&reading, most, &scratch.path().join("loaded"))?;
     let mut measured = looked.measured(job, alone.as_ref().map(|a| &a.ending.last));
     measured.stages = stages;
@@ -119,6 +135,18 @@ pub fn measure(job: &Job, most: u64) -> Result<Measured, Problem> {
         lane.connect_s = connect(&lane.name);
     }
     Ok(measured)
+}
+
+/// Whether neither a rate nor a number in flight is said for one of the services.
+fn has_free_pace(reading: &Job) -> bool {
+    let limits = &reading.limits;
+    let free = |said: &work::Said| said.rate.is_none() && !said.fixed;
+    // What only records name follows the limits of the job.
+    let named = work::wants(reading).into_iter().filter(|w| w.per_item > 0.0);
+    named.into_iter().any(|w| match w.lane {
+        Some(name) => free(&work::pace(reading, &name)),
+        None => limits.rate.is_none() && !matches!(limits.concurrency, Concurrency::Fixed(_)),
+    })
 }
 
 /// The job without what writes; downloads go elsewhere.
@@ -170,7 +198,7 @@ struct Looked {
     cpu: Duration,
 }
 
-fn once(job: &Job, most: u64, scratch: &Path) -> Result<Looked, Problem> {
+fn once(job: &Job, most: Most, scratch: &Path) -> Result<Looked, Problem> {
     let eyes = Eyes::default();
     let mut live = assembled(job, Some(&eyes))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -184,7 +212,7 @@ fn once(job: &Job, most: u64, scratch: &Path) -> Result<Looked, Problem> {
     live.opener = Arc::new(Paging {
         opener: live.opener,
         eyes: eyes.clone(),
-        most: pages.then(|| usize::try_from(most).unwrap_or(usize::MAX)),
+        most: pages.then(|| usize::try_from(most.most).unwrap_or(usize::MAX)),
         handle: handle.clone(),
     });
     if let Some(first) = live.stages.first_mut().and_then(|stage| stage.first_mut()) {
@@ -192,21 +220,28 @@ fn once(job: &Job, most: u64, scratch: &Path) -> Result<Looked, Problem> {
     }
     let depot = live.downloads.as_ref().map(|d| d.depot.clone());
     let mut orders = haul::orders(job, live, RunKey([0; 16]));
-    if !pages || !job.steps.is_empty() {
-        orders.policy.limit = Some(job.source.limit.map_or(most, |limit| limit.min(most)));
+    let crawls = pages && job.steps.is_empty();
+    if !crawls {
+        orders.policy.limit = Some(job.source.limit.map_or(most.most, |limit| limit.min(most.most)));
     }
+    std::fs::create_dir_all(scratch).map_err(|e| Problem::Start(format!("{}: {e}", scratch.display())))?;
     if let Some(depot) = &depot {
-        std::fs::create_dir_all(scratch)
-            .map_err(|e| Problem::Start(format!("{}: {e}", scratch.display())))?;
         orders.finish = Some(depot.open("probe", scratch, 0)?);
     }
-    let (began, cpu) = (Instant::now(), cost::so_far().cpu_ms);
+    // What is counted takes part of the time of what is read.
+    orders.aggregates = haul::aggregates(job, scratch)?;
+    let ledger = SqliteLedger::create(&scratch.join("ledger.db"), &NewRun::new("probe", "probe", VERSION))?;
+    let (began, cpu) = (Instant::now(), cost::cpu());
     let ended = runtime.block_on(async {
         let clock = Arc::new(TokioClock::new());
-        let run = haul_engine::run(orders, Box::new(MemoryLedger::new()), clock, control);
+        let run = haul_engine::run(orders, Box::new(ledger), clock, control);
         tokio::pin!(run);
         tokio::select! {
             ended = &mut run => Some(ended),
+            () = long_enough(&eyes, crawls, most) => {
+                handle.stop(if crawls { Stop::Now } else { Stop::Drain });
+                Some(run.await)
+            }
             _ = tokio::signal::ctrl_c() => {
                 handle.stop(Stop::Now);
                 drop(run.await);
@@ -215,7 +250,7 @@ fn once(job: &Job, most: u64, scratch: &Path) -> Result<Looked, Problem> {
         }
     });
     let took = began.elapsed();
-    let cpu = Duration::from_millis(cost::so_far().cpu_ms - cpu);
+    let cpu = cost::cpu().saturating_sub(cpu);
     runtime.shutdown_background();
     let Some(ended) = ended else { return Err(Problem::Full("interrupted; nothing was kept".to_owned())) };
     let ending = ended.map_err(|e| Problem::Start(e.to_string()))?;
@@ -231,11 +266,16 @@ impl Looked {
         let Looked { ending, seen, size, took, cpu } = self;
         let last = &ending.last;
         let crawls = job.source.pages.is_some() && job.steps.is_empty();
-        let items = if crawls { seen.records } else { ending.counts.read() }.max(1) as f64;
+        // What was read and not begun when it was enough is none of it.
+        let counts = &ending.counts;
+        let through = if ending.why == Why::Stopped { counts.settled() } else { counts.read() };
+        let through = if crawls { seen.records } else { through };
+        let items = through.max(1) as f64;
         let fixed = matches!(job.limits.concurrency, Concurrency::Fixed(_));
-        let times = if crawls { &seen.paged } else { &seen.passed };
+        let course = if crawls { &seen.paged } else { &seen.passed };
         let each = if crawls { seen.records as f64 / seen.paged.len().max(1) as f64 } else { 1.0 };
-        let stride = stride(times, fixed).map(|per_second| per_second * each);
+        let stride = course.stride(fixed);
+        let rises = course.rises();
         let alone_s = |name: &str, otherwise: u64| {
             let step = alone.and_then(|a| a.steps.iter().find(|s| s.name == name && s.requests > 0));
             step.map_or(otherwise, |s| s.latency_us.0) as f64 / 1e6
@@ -253,20 +293,20 @@ impl Looked {
             name: l.name.clone(),
             per_item: l.requests as f64 / items,
             limit: l.limit,
-            growing: !fixed && l.limit_why.starts_with("all used"),
+            growing: !fixed && rises && l.limit_why.starts_with("all used"),
             rate: l.rate,
             rate_stated: !l.rate_why.is_empty(),
             connect_s: None,
         });
         Measured {
             counts: ending.counts,
-            crawls,
+            items: through,
             at_end: ending.why == Why::Finished && !ending.remarks.iter().any(|r| r.contains("at the limit")),
             units: (seen.units, size),
             pages: seen.paged.len() as u64,
             records: seen.records,
-            per_second: stride.unwrap_or(items / took.as_secs_f64().max(1e-6)),
-            cpu_s: cpu.as_secs_f64() / items,
+            per_second: stride.map_or(items / took.as_secs_f64().max(1e-6), |s| s.per_second * each),
+            cpu_s: stride.and_then(|s| s.cpu_s).map_or(cpu.as_secs_f64() / items, |s| s / each),
             row_bytes: seen.row_bytes as f64 / items,
             steps: steps.collect(),
             lanes: lanes.collect(),
@@ -277,15 +317,22 @@ impl Looked {
     }
 }
 
-/// Events a second, between the beginning, when concurrency is found and connections are made, and the end,
-/// when there is less and less to do. None: there are too few.
-fn stride(times: &[Instant], fixed: bool) -> Option<f64> {
-    let mut times = times.to_vec();
-    times.sort();
-    let n = times.len();
-    let (from, to) = (if fixed { n / 5 } else { n / 2 }, n * 19 / 20);
-    let span = times.get(to)?.duration_since(*times.get(from)?).as_secs_f64();
-    (to - from >= 10 && span > 0.0).then(|| (to - from) as f64 / span)
+/// Returns once enough is known of the pace: with as many items as were asked for, and then not before it
+/// went on for a while, and no more rises.
+async fn long_enough(eyes: &Eyes, crawls: bool, most: Most) {
+    let least = usize::try_from(most.least).unwrap_or(usize::MAX);
+    let is_enough = || {
+        eyes.course(crawls, |course| {
+            let (n, span) = (course.len(), course.span());
+            n >= least && (span >= LONGEST || span >= LONG_ENOUGH && !course.rises())
+        })
+    };
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if most.most > most.least && is_enough() {
+            return;
+        }
+    }
 }
 
 /// How long a connection to a host takes at best; None: it cannot be told, as behind a proxy.
@@ -300,22 +347,4 @@ fn connect(name: &str) -> Option<f64> {
         std::net::TcpStream::connect_timeout(&address, PATIENCE).ok().map(|_| began.elapsed().as_secs_f64())
     };
     (0..CONNECTIONS).filter_map(|_| once()).min_by(f64::total_cmp)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stride_leaves_out_beginning_and_end() {
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        // A slow start, then one each 10 ms, then a slow end.
-        let mut times: Vec<Instant> = (0..20).map(|i| at(i * 50)).collect();
-        times.extend((0..175).map(|i| at(1000 + i * 10)));
-        times.extend((0..5).map(|i| at(4000 + i * 500)));
-        let found = stride(&times, true).unwrap();
-        assert!((90.0..110.0).contains(&found), "{found}");
-        assert_eq!(stride(&times[..5], true), None);
-    }
 }

@@ -22,7 +22,7 @@ pub fn text(f: &Forecast) -> String {
     let mut out = match &f.measured {
         Some(m) => format!(
             "forecast, from {} measured in {}\n",
-            format::items(m.read()),
+            format::items(m.items),
             format::span(m.took.as_millis() as u64)
         ),
         None => "forecast, from what the job and its files say; nothing was asked\n".to_owned(),

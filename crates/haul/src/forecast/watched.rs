@@ -2,7 +2,6 @@
 //! rows are. Nothing that passes is changed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use async_trait::async_trait;
 use haul_core::sink::Row;
@@ -13,13 +12,15 @@ use haul_core::{
 use haul_engine::Handle;
 use haul_engine::view::Stop;
 
+use super::course::Course;
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// When an item passed the first step.
-    pub passed: Vec<Instant>,
+    pub passed: Course,
     /// When a page came.
-    pub paged: Vec<Instant>,
+    pub paged: Course,
     /// Records in the pages.
     pub records: u64,
     /// How much of the input the pages stand for.
@@ -35,6 +36,12 @@ pub struct Eyes(Arc<Mutex<Seen>>);
 impl Eyes {
     fn see(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A look at how items pass, or at how pages come.
+    pub fn course<T>(&self, pages: bool, look: impl FnOnce(&Course) -> T) -> T {
+        let seen = self.see();
+        look(if pages { &seen.paged } else { &seen.passed })
     }
 
     /// What was seen; nothing is left.
@@ -70,7 +77,7 @@ impl Step for Passing {
     async fn apply(&self, item: &Item, cx: &Cx<'_>) -> Result<Applied, Fault> {
         let applied = self.step.apply(item, cx).await;
         if applied.is_ok() {
-            self.eyes.see().passed.push(Instant::now());
+            self.eyes.see().passed.note();
         }
         applied
     }
@@ -143,7 +150,7 @@ impl Source for PagingSource {
         let page = self.source.next_page(cx).await?;
         if let Some(page) = &page {
             let mut seen = self.eyes.see();
-            seen.paged.push(Instant::now());
+            seen.paged.note();
             seen.records += page.items.len() as u64;
             seen.units += page.bytes;
             if self.most.is_some_and(|most| seen.paged.len() >= most) {

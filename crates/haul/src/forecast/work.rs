@@ -103,6 +103,8 @@ pub struct Said {
     pub rate: Option<f64>,
     /// Requests in flight, over all replicas.
     pub in_flight: Option<u32>,
+    /// It is that many, and not found.
+    pub fixed: bool,
 }
 
 /// See [`Said`].
@@ -112,11 +114,12 @@ pub fn pace(job: &Job, name: &str) -> Said {
     let replicas = service.map_or(1, |s| s.replicas.len() as u32 + 1);
     let rate = service.and_then(|s| s.rate).or(job.limits.rate);
     let rate = rate.map(|r: Rate| f64::from(replicas) / r.interval().as_secs_f64());
-    let in_flight = match service.and_then(|s| s.concurrency).unwrap_or(job.limits.concurrency) {
+    let concurrency = service.and_then(|s| s.concurrency).unwrap_or(job.limits.concurrency);
+    let in_flight = match concurrency {
         Concurrency::Fixed(n) | Concurrency::Bounded(_, n) => Some(n.saturating_mul(replicas)),
         Concurrency::Auto => None,
     };
-    Said { rate, in_flight }
+    Said { rate, in_flight, fixed: matches!(concurrency, Concurrency::Fixed(_)) }
 }
 
 /// What a crash costs, by steps for which it is the same.

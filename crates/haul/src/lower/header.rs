@@ -89,6 +89,12 @@ fn header(
             ),
         ));
     }
+    if let Some(field) = field(value) {
+        return Err((
+            format!("{field} would be sent as it stands: no field of a record goes into a header"),
+            "a variable is {env:NAME}, a file {file:PATH}, the output of a command {command:…}".to_owned(),
+        ));
+    }
     for target in targets {
         if let Some(service) = services.get_mut(&target) {
             service.headers.insert(name.to_owned(), value.to_owned());
@@ -150,6 +156,16 @@ fn reference(value: &str) -> Result<Option<(SecretFrom, String)>, Refusal> {
         _ => SecretFrom::Command(what),
     };
     Ok(Some((from, format!("{}{{}}{}", &value[..start], &value[end + 1..]))))
+}
+
+/// What looks like a reference and is none that is known here: `{user_id}`, `{ENV:TOKEN}`.
+fn field(value: &str) -> Option<&str> {
+    let is_word = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '.')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+    };
+    let opened = value.match_indices('{').map(|(at, _)| &value[at..]);
+    opened.filter_map(|rest| Some(&rest[..=rest.find('}')?])).find(|it| is_word(&it[1..it.len() - 1]))
 }
 
 fn secret_name(service: &str, header: &str, secrets: &BTreeMap<String, SecretSpec>) -> String {

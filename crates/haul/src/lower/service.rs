@@ -17,7 +17,8 @@ impl Services {
     /// The URL of a step with its scheme, host and port replaced by `{service}`; as it is when those
     /// are not fixed.
     pub fn take(&mut self, url: &str, step: &str, said: &Place, places: &mut Places) -> String {
-        let Some((base, rest)) = split(url) else { return url.to_owned() };
+        let url = &lower_scheme(url);
+        let Some((base, rest)) = split(url) else { return url.to_string() };
         let known = self.all.iter().find(|(_, s)| s.url == base).map(|(name, _)| name.clone());
         let name = known.unwrap_or_else(|| {
             let name = self.unused(&proposal(base, rest, step));
@@ -107,6 +108,16 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
+/// A scheme is the same in capitals (RFC 3986, 3.1).
+fn lower_scheme(url: &str) -> std::borrow::Cow<'_, str> {
+    match url.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
+            format!("{}://{rest}", scheme.to_ascii_lowercase()).into()
+        }
+        _ => url.into(),
+    }
+}
+
 /// Scheme, host and port, and the rest. `None` where they are not fixed or there is no scheme.
 fn split(url: &str) -> Option<(&str, &str)> {
     let start = ["http://", "https://"].iter().find(|s| url.starts_with(*s))?.len();
@@ -155,6 +166,7 @@ mod tests {
                 "http://[::1]:80/{id}",
                 "http://{host}/x",
                 "{url}",
+                "HTTPS://api.example.net/Y",
             ]),
             [
                 "{users}/users/{id}",
@@ -166,6 +178,7 @@ mod tests {
                 "{step}/{id}",
                 "http://{host}/x",
                 "{url}",
+                "{api2}/Y",
             ]
         );
     }

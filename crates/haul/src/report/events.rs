@@ -1,6 +1,7 @@
 //! What happened to a run and explains its plots: what people changed, and when services were waited for.
 
 use haul_core::UnixMs;
+use haul_engine::rundir::Status;
 
 use super::Facts;
 use crate::format;
@@ -41,7 +42,26 @@ pub fn events(facts: &Facts) -> Vec<Event> {
             all.push(Event { at: UnixMs(at), says: format!("process ended: {}", why.replace('_', " ")) });
         }
     }
+    all.extend(deaths(facts));
     all.sort_by_key(|e| e.at);
     let from = all.len().saturating_sub(MOST);
     all.split_off(from)
+}
+
+/// Processes that ended without a word, as of the last row that they left, and who went on.
+fn deaths(facts: &Facts) -> Vec<Event> {
+    let mut all = Vec::new();
+    for (i, (began, ended)) in facts.lives.iter().enumerate() {
+        let next = facts.lives.get(i + 1).map(|(at, _)| *at);
+        let works = next.is_none() && !matches!(facts.standing.status, Status::Dead);
+        if ended.is_none() && !works {
+            let before = facts.ticks.iter().rev().map(|t| t.at).find(|at| next.is_none_or(|n| *at < n));
+            let at = before.filter(|at| at > began).unwrap_or(*began);
+            all.push(Event { at, says: "process ended without a word: it was killed".to_owned() });
+        }
+        if i > 0 {
+            all.push(Event { at: *began, says: "another process goes on".to_owned() });
+        }
+    }
+    all
 }

@@ -16,6 +16,8 @@ use crate::summary::reconciliation;
 const GROUPS: usize = 30;
 /// Changes of limits that are listed.
 const LIMITS: usize = 200;
+/// Lines that differ by more than so many times get plots of their own.
+const APART: f64 = 10.0;
 /// A job file that is longer is cut off.
 const JOB_BYTES: usize = 64 * 1024;
 
@@ -169,13 +171,18 @@ fn plots(facts: &Facts, happened: &[Event]) -> String {
         moment(from),
         moment(to)
     );
-    out.push_str(&plot(
-        "throughput",
-        "Throughput",
-        "Items settled and requests ended, a second.",
-        &[Line { name: "items", of: |p| p.items }, Line { name: "requests", of: |p| p.requests }],
-        number,
-    ));
+    let (items, requests) =
+        (Line { name: "items", of: |p| p.items }, Line { name: "requests", of: |p| p.requests });
+    let most = |line: &Line| all.iter().map(line.of).fold(0.0, f64::max);
+    let (a, b) = (most(&items), most(&requests));
+    // On one axis the smaller would lie on the ground.
+    if a.max(b) > APART * a.min(b) && a.min(b) > 0.0 {
+        out.push_str(&plot("throughput", "Throughput", "Items settled, a second.", &[items], number));
+        out.push_str(&plot("requests", "Requests", "Requests ended, a second.", &[requests], number));
+    } else {
+        let about = "Items settled and requests ended, a second.";
+        out.push_str(&plot("throughput", "Throughput", about, &[items, requests], number));
+    }
     out.push_str(&plot(
         "latency",
         "Latency of requests",

@@ -17,7 +17,7 @@ use haul_engine::rundir::RunDir;
 use serde_json::{Value, json};
 
 pub use html::html;
-pub use kept::keep;
+pub use kept::{begin, keep};
 pub use text::text;
 
 use crate::format;
@@ -45,6 +45,8 @@ pub struct Facts {
     ticks: Vec<TickRow>,
     notes: Vec<LaneNote>,
     changes: Vec<Change>,
+    /// When processes began and, where they said so, ended.
+    lives: Vec<(UnixMs, Option<UnixMs>)>,
     /// What each process said when it ended, oldest first; one that was killed said nothing.
     processes: Vec<Value>,
 }
@@ -61,8 +63,8 @@ impl Facts {
         let changes = reader.changes(CHANGE_ROWS as usize)?;
         // The run may have been made by hand or by a program of its own.
         let job = dir.job_text().unwrap_or_default();
-        let processes = kept::read(&dir);
-        Ok(Facts { standing: Standing::of(dir)?, job, ticks, notes, changes, processes })
+        let (processes, lives) = (kept::read(&dir), kept::lives(&dir));
+        Ok(Facts { standing: Standing::of(dir)?, job, ticks, notes, changes, lives, processes })
     }
 
     /// From the first to the last moment that is known of.

@@ -10,6 +10,8 @@ const LEFT: f64 = 88.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 18.0;
 const BOTTOM: f64 = 24.0;
+/// Width of a digit in the type of phones.
+const DIGIT: f64 = 13.0;
 /// Rows of the table below a plot.
 const ROWS: usize = 24;
 
@@ -30,6 +32,34 @@ pub struct Plot<'a> {
     pub say: fn(f64) -> String,
     /// A moment as people read it.
     pub say_at: &'a dyn Fn(i64) -> String,
+}
+
+/// The numbers of marks, and where they stand; those that would stand on each other are one: `4–6`.
+fn labels(marks: &[(usize, i64)], x: &dyn Fn(i64) -> f64) -> Vec<(f64, String)> {
+    let mut groups: Vec<(f64, f64, usize, usize)> = Vec::new();
+    let half = |first: usize, last: usize| {
+        let text =
+            if first == last { first.to_string().len() } else { format!("{first}–{last}").chars().count() };
+        text as f64 * DIGIT / 2.0
+    };
+    for (number, at) in marks {
+        let at = x(*at);
+        groups.push((at, at, *number, *number));
+        // A group that grew may touch the one before it.
+        while let [.., (left, end, first, last), (begin, right, next, most)] = groups[..] {
+            let room = (begin + right) / 2.0 - (left + end) / 2.0;
+            if room >= half(first, last) + half(next, most) + DIGIT / 2.0 {
+                break;
+            }
+            groups.truncate(groups.len() - 2);
+            groups.push((left, right, first, most));
+        }
+    }
+    let say = |(left, right, first, last): &(f64, f64, usize, usize)| {
+        let numbers = if first == last { first.to_string() } else { format!("{first}–{last}") };
+        ((left + right) / 2.0, numbers)
+    };
+    groups.iter().map(say).collect()
 }
 
 impl Plot<'_> {
@@ -71,11 +101,17 @@ impl Plot<'_> {
                 escape(&(self.say_at)(at))
             ));
         }
-        for (number, at) in marks {
+        for (_, at) in marks {
             let at = x(*at);
             svg.push_str(&format!(
-                "<line class=\"mark\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{:.0}\"/><text class=\"number\" x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{number}</text>\n",
-                HEIGHT - BOTTOM, TOP - 5.0
+                "<line class=\"mark\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{:.0}\"/>\n",
+                HEIGHT - BOTTOM
+            ));
+        }
+        for (at, numbers) in labels(marks, &x) {
+            svg.push_str(&format!(
+                "<text class=\"number\" x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{numbers}</text>\n",
+                TOP - 5.0
             ));
         }
         for (i, line) in self.lines.iter().enumerate() {
@@ -189,5 +225,22 @@ mod tests {
         assert_eq!(figure.matches("<polyline").count(), 2);
         assert_eq!(figure.matches("<tr>").count(), 4);
         assert!(figure.contains("Items &lt;&amp;&gt;: items on average 10, at most 10"), "{figure}");
+    }
+
+    #[test]
+    fn numbers_that_would_stand_on_each_other_are_one() {
+        let x = |at: i64| at as f64;
+        let said = |marks: &[(usize, i64)]| {
+            labels(marks, &x).into_iter().map(|(at, text)| (at.round() as i64, text)).collect::<Vec<_>>()
+        };
+        let of = |at, text: &str| (at, text.to_owned());
+        assert_eq!(said(&[(1, 100), (2, 200)]), [of(100, "1"), of(200, "2")]);
+        assert_eq!(said(&[(1, 100), (2, 300), (3, 300), (4, 302)]), [of(100, "1"), of(301, "2–4")]);
+        assert_eq!(
+            said(&[(9, 100), (10, 130), (11, 140)]),
+            [of(120, "9–11")],
+            "a group that grew takes in its neighbour"
+        );
+        assert!(said(&[]).is_empty());
     }
 }

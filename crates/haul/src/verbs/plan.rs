@@ -21,8 +21,8 @@ pub struct PlanArgs {
     /// The job file
     #[arg(value_name = "JOB.toml", required = true)]
     job: Option<String>,
-    /// Measure first, with so many items (of an API in pages: so many pages): what reads is sent, what
-    /// writes is not
+    /// Measure first, with so many items (of an API in pages: so many pages), and with more for two
+    /// seconds where neither a rate nor -j is given: what reads is sent, what writes is not
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000), global = true)]
     probe: Option<u64>,
     /// One object with the job and its forecast, on standard output

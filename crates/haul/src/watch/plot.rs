@@ -24,14 +24,18 @@ pub fn values(ticks: &VecDeque<TickRow>, of: Of, width: usize, now_ms: i64) -> (
     let begin = now_ms - (count as u64 * step) as i64;
     let mut sums = vec![(0_u64, 0_u64); count];
     for tick in ticks {
-        let Ok(age) = usize::try_from((tick.at.0 - 1 - begin) / step as i64) else { continue };
-        let Some((sum, weight)) = sums.get_mut(age) else { continue };
-        match of {
-            Of::Settled => *sum += tick.settled,
-            Of::Latency => {
-                *sum += u64::from(tick.p50_us) * tick.requests;
-                *weight += tick.requests;
-            }
+        let (amount, weight) = match of {
+            Of::Settled => (tick.settled, 0),
+            Of::Latency => (u64::from(tick.p50_us) * tick.requests, tick.requests),
+        };
+        // A row may cover more than a bar: while the disk was waited for, or after the first hour.
+        let (start, end) = (tick.at.0 - i64::from(tick.span_ms) - begin, tick.at.0 - begin);
+        let span = u64::from(tick.span_ms).max(1);
+        for bar in bars(start, end, step as i64) {
+            let Some((sum, weights)) = sums.get_mut(bar) else { continue };
+            let covered = overlap(start, end, bar as i64 * step as i64, step as i64);
+            *sum += amount * covered / span;
+            *weights += weight * covered / span;
         }
     }
     let value = |(sum, weight): (u64, u64)| match of {
@@ -39,6 +43,17 @@ pub fn values(ticks: &VecDeque<TickRow>, of: Of, width: usize, now_ms: i64) -> (
         Of::Latency => sum / weight.max(1),
     };
     (sums.into_iter().map(value).collect(), step)
+}
+
+/// The bars that a time touches.
+fn bars(start: i64, end: i64, step: i64) -> std::ops::Range<usize> {
+    let bar = |ms: i64| usize::try_from(ms.max(0)).unwrap_or(0);
+    bar(start.div_euclid(step))..bar((end - 1).div_euclid(step) + 1)
+}
+
+/// Milliseconds that a time shares with a bar.
+fn overlap(start: i64, end: i64, bar: i64, step: i64) -> u64 {
+    u64::try_from(end.min(bar + step) - start.max(bar)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -58,6 +73,14 @@ mod tests {
         let ticks: VecDeque<TickRow> = (1..=100).map(|s| tick(s, 10)).collect();
         assert_eq!(values(&ticks, Of::Settled, 10, 100_000), (vec![10; 10], 10_000));
         assert_eq!(values(&VecDeque::new(), Of::Settled, 10, 0).0.len(), 0);
+    }
+
+    #[test]
+    fn a_row_of_several_seconds_is_spread_over_them() {
+        let long = TickRow { span_ms: 3000, p50_us: 20, requests: 30, ..tick(4, 90) };
+        let ticks: VecDeque<TickRow> = [tick(1, 30), long].into();
+        assert_eq!(values(&ticks, Of::Settled, 80, 4000).0, [30, 30, 30, 30]);
+        assert_eq!(values(&ticks, Of::Latency, 80, 4000).0, [0, 20, 20, 20]);
     }
 
     #[test]

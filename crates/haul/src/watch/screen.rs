@@ -277,7 +277,10 @@ fn now_line(live: &Snapshot, eta: Option<u64>) -> String {
     parts.push(format::rate(live.settled_now, live.elapsed_ms.max(1)));
     parts.extend(eta.map(|ms| format!("ETA {}", format::span(ms))));
     let in_flight: u32 = live.lanes.iter().map(|l| l.in_flight).sum();
-    parts.push(format!("{} in work", format::count(live.in_work)));
+    // Pages that are only read have no items in work.
+    if live.in_work > 0 || in_flight == 0 {
+        parts.push(format!("{} in work", format::count(live.in_work)));
+    }
     parts.push(format!("{in_flight} in flight"));
     if live.parked > 0 {
         parts.push(format!("{} waiting", format::count(live.parked)));

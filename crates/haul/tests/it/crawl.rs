@@ -80,6 +80,17 @@ fn the_rate_is_kept_to_and_used() {
 }
 
 #[test]
+fn pages_that_failed_are_counted_second_by_second() {
+    let lab = lab(0..12_000, |s| s.error_rate = 0.3);
+    let place = Place::new();
+    let said = place.haul(&[args(&lab, "0..12000"), vec!["--rate=80/s".to_owned()]].concat()).ended(0);
+    check(&lab, &said.out);
+    let report: Value = serde_json::from_str(&place.haul(&["report", "--json"]).ended(0).out).unwrap();
+    let faults: u64 = report["ticks"].as_array().unwrap().iter().map(|t| t["faults"].as_u64().unwrap()).sum();
+    assert!(faults > 5, "{faults} faults: {}", report["ticks"]);
+}
+
+#[test]
 fn a_hundredth_of_the_range_with_nine_tenths_of_the_ids_is_read_side_by_side() {
     let pages = PagesSpec { range: 0..2_000_000, skew: true, foods: 500, ..PagesSpec::default() };
     let lab = Lab::start(&LabSpec::pages(pages).all(|s| s.latency_ms = 20.0)).unwrap();

@@ -4,6 +4,7 @@ use haul_lab::{LabSpec, Service};
 use serde_json::Value;
 
 use crate::enrich::Scene;
+use crate::runs::until_accepted;
 
 /// Runs for more than two seconds, so that there are rows to plot, with failures to show.
 fn scene() -> Scene {
@@ -156,6 +157,23 @@ fn the_page_of_a_long_run_is_small() {
     let page = scene.place.haul(&["report", "long", "--html=-"]).ended(0).out;
     assert!(page.matches("<polyline").count() >= 6, "{} lines", page.matches("<polyline").count());
     assert!((100_000..1_000_000).contains(&page.len()), "{} bytes", page.len());
+}
+
+#[test]
+fn a_kill_is_one_of_the_things_that_happened() {
+    let scene = scene();
+    let mut child = scene.place.command(&scene.posting(&["--run=killed"])).spawn().unwrap();
+    until_accepted(&scene, 10);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = scene.place.haul(&["report", "killed"]).ended(0).out;
+    assert_eq!(text.matches("process ended without a word: it was killed").count(), 1, "{text}");
+    assert!(!text.contains("another process goes on"), "{text}");
+    scene.run(&["--run=killed"]).ended(3);
+    let text = scene.place.haul(&["report", "killed"]).ended(0).out;
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
+    assert!(at("it was killed") < at("another process goes on"), "{text}");
+    assert!(at("another process goes on") < at("process ended: finished"), "{text}");
 }
 
 #[test]

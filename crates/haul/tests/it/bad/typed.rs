@@ -57,6 +57,10 @@ fn values_that_mean_nothing() {
         (&["--run=../x"], &["run name \"../x\" has '/' in it"]),
         (&["-H", "Authorization Bearer x"], &["a header is NAME: VALUE"]),
         (&["-H", "X-A: {env:}"], &["{env:} names nothing"]),
+        (&["-H", "X-A: {user_id}"], &["{user_id} would be sent as it stands", "{env:NAME}"]),
+        (&["-H", "X-A: Token {ENV:TOKEN}"], &["{ENV:TOKEN} would be sent as it stands"]),
+        (&["--failed-to=nowhere/f.jsonl"], &["--failed-to nowhere/f.jsonl: No such file"]),
+        (&["--failed-to=."], &["--failed-to . is a directory"]),
         (&["-H", "Authorization: $TOKEN"], &["must not stand on the command line", "{env:TOKEN}"]),
     ] {
         refused(&[&[LOOKUP, "--to=o.jsonl"], args].concat(), told);
