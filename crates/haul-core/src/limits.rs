@@ -168,3 +168,7 @@ pub const FILE_CONNECTIONS: u32 = 8;
 /// A file that comes over several connections notes what is there after so many bytes: what a crash may
 /// repeat of each.
 pub const SPREAD_NOTED: u64 = 8 * MIB as u64;
+/// Steps that an expression may take for one item: each time around `range`, `repeat`, `recurse`, `while`, `until` or a
+/// definition of its own. An item has at most a megabyte, which is walked in fewer; as numbers in an array they
+/// take 16 MB.
+pub const EXPR_STEPS: u64 = 1_000_000;

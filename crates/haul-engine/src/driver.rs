@@ -64,6 +64,15 @@ pub(crate) struct ReadSoFar {
     pub(crate) logged: u64,
 }
 
+/// Retries that the budget of their lane holds back.
+pub(crate) struct Held {
+    /// The lane.
+    pub(crate) origin: String,
+    pub(crate) since: Moment,
+    /// When that was so last.
+    pub(crate) last: Moment,
+}
+
 /// What changes as the run goes on.
 #[derive(Default)]
 pub(crate) struct State {
@@ -78,6 +87,7 @@ pub(crate) struct State {
     pub(crate) due: VecDeque<Exception>,
     pub(crate) asked_due: bool,
     pub(crate) retry_at: Option<Moment>,
+    pub(crate) held: Option<Held>,
     /// `--limit` was reached.
     pub(crate) at_limit: bool,
     /// Why nothing more can be read.

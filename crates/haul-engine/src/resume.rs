@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) reading: Vec<Reading>,
     /// Items that were read before, are open, and were found again while comparing.
     pub(crate) again: Vec<(SliceId, Seq, NewItem)>,
+    /// What a person should know: the input is not what it was.
+    pub(crate) remarks: Vec<String>,
     /// Items that were read before, are open, and that nobody yields again (piped input that was not
     /// fed again).
     pub(crate) lost: u64,
@@ -218,6 +220,15 @@ fn ended_early(
         (from..slice.keys).filter(|q| book.is_some_and(|b| !b.is_behind(Seq(*q)))).count() as u64
     };
     standing.lost = recovered.slices.last().as_ref().map_or(0, lost);
+    if s.opener.rereading() == Rereading::Seek {
+        let (seen, known) =
+            (seen.map_or(0, |(_, seq)| seq.0), recovered.slices.last().map_or(0, |slice| slice.keys));
+        standing.remarks.push(format!(
+            "{} has become shorter: it ends after item {seen}, and {known} were read from it before; what became of \
+             the others stays as it is",
+            s.opener.name()
+        ));
+    }
     if standing.lost > 0 && s.opener.rereading() == Rereading::Seek && s.if_changed == IfChanged::Stop {
         let seq = seen.map_or(0, |(_, seq)| seq.0);
         return Err(EngineError::Changed { source_name: s.opener.name().to_owned(), seq: seq + 1 });
@@ -239,6 +250,15 @@ fn changed_at(
     if s.if_changed == IfChanged::Stop {
         return Err(EngineError::Changed { source_name: s.opener.name().to_owned(), seq: seq.0 + 1 });
     }
+    let then = match s.if_changed {
+        IfChanged::SkipDone => "what was done is skipped by its key",
+        _ => "everything from there on is taken",
+    };
+    standing.remarks.push(format!(
+        "{} has changed: item {} is another than when it was read before; {then} (--if-changed)",
+        s.opener.name(),
+        seq.0 + 1
+    ));
     let next = SliceId(recovered.slices.iter().map(|r| r.slice.id.0).max().unwrap_or(0) + 1);
     let slice = Slice { id: next, lo: seq.to_string(), hi: String::new(), parent: Some(id) };
     let mut reading = Reading::at(slice.clone(), None, Seq(0));

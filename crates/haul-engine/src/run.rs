@@ -121,6 +121,7 @@ struct Running {
     committer: Option<std::thread::JoinHandle<()>>,
     recovered: Recovered,
     lost: u64,
+    remarks: Vec<String>,
     opener: Arc<dyn Opener>,
 }
 
@@ -225,7 +226,7 @@ impl Running {
             .stack_size(1 << 20)
             .spawn(move || committer.run())
             .ok();
-        Running { driver, committer, recovered, lost: standing.lost, opener }
+        Running { driver, committer, recovered, lost: standing.lost, remarks: standing.remarks, opener }
     }
 
     async fn finish(mut self) -> Result<Ending, EngineError> {
@@ -261,7 +262,8 @@ impl Running {
         let counts = Counts { waiting: last.parked, ..last.counts };
         let nothing_new =
             why == Why::Finished && !self.recovered.slices.is_empty() && !state.anything_new && !was_waiting;
-        let mut remarks = self.opener.remarks(why == Why::Finished && !state.at_limit);
+        let mut remarks = self.remarks;
+        remarks.extend(self.opener.remarks(why == Why::Finished && !state.at_limit));
         if let Some(limit) = self.driver.shop.policy.limit.filter(|_| state.at_limit) {
             remarks.push(format!("reading ended at the limit of {limit} items"));
         }

@@ -11,6 +11,7 @@ use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Filter, Vars};
 use jaq_json::{Num, Val, read};
 
+use super::bounded;
 use super::error::{EvalError, ExprError};
 
 /// Characters of an error's message that are kept: jaq puts whole values into it.
@@ -22,23 +23,9 @@ pub(crate) struct Jq(Filter<JustLut<Val>>);
 impl Jq {
     /// Compiles `source`.
     pub(crate) fn compile(source: &str) -> Result<Self, ExprError> {
-        let defs = jaq_core::defs()
-            .chain(jaq_std::defs())
-            .chain(jaq_json::defs())
-            .filter(|def| !matches!(def.name, "halt" | "halt_error"));
-        let funs = jaq_core::funs()
-            .chain(jaq_std::funs())
-            .chain(jaq_json::funs())
-            .filter(|fun| !matches!(fun.0, "halt" | "env"));
-        let arena = Arena::default();
-        let modules = Loader::new(defs)
-            .load(&arena, File { code: source, path: () })
-            .map_err(|errors| load_error(source, errors.into_iter().map(|(_, e)| e)))?;
-        let filter = Compiler::default()
-            .with_funs(funs)
-            .compile(modules)
-            .map_err(|errors| undefined(source, errors.into_iter().flat_map(|(_, e)| e)))?;
-        Ok(Jq(filter))
+        let plain = compiled(source)?;
+        // Compiled as it was written first, so that its mistakes are where they were made.
+        Ok(Jq(bounded::stepping(source).and_then(|text| compiled(&text).ok()).unwrap_or(plain)))
     }
 
     /// The outputs for a document that has been validated, handed to `visit` until it says stop
@@ -49,6 +36,7 @@ impl Jq {
         mut visit: impl FnMut(Val) -> Result<bool, EvalError>,
     ) -> Result<(), EvalError> {
         let input = parse(text)?;
+        bounded::begin();
         let outputs = AssertUnwindSafe(|| {
             let ctx = Ctx::<JustLut<Val>>::new(&self.0.lut, Vars::new([]));
             for output in self.0.id.run((ctx, input)) {
@@ -70,6 +58,27 @@ impl Jq {
             Err(EvalError::Failed("the jq engine failed on this input (a bug of it)".to_owned()))
         })
     }
+}
+
+/// A filter of an expression.
+fn compiled(source: &str) -> Result<Filter<JustLut<Val>>, ExprError> {
+    let defs = bounded::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs())
+        .filter(|def| !matches!(def.name, "halt" | "halt_error"));
+    let funs = bounded::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs())
+        .filter(|fun| !matches!(fun.0, "halt" | "env"));
+    let arena = Arena::default();
+    let modules = Loader::new(defs)
+        .load(&arena, File { code: source, path: () })
+        .map_err(|errors| load_error(source, errors.into_iter().map(|(_, e)| e)))?;
+    let filter = Compiler::default()
+        .with_funs(funs)
+        .compile(modules)
+        .map_err(|errors| undefined(source, errors.into_iter().flat_map(|(_, e)| e)))?;
+    Ok(filter)
 }
 
 /// Reads a validated document. jaq's reader refuses escapes of lone surrogates; as in jq, they then

@@ -7,6 +7,7 @@
 //! jq's rules hold for both: what is missing is `null`, a member of `null` is `null`, a member of a
 //! string is an error, the last of equal member names wins, and names are compared as text.
 
+mod bounded;
 mod error;
 mod jq;
 mod lookup;

@@ -8,10 +8,12 @@ use haul_core::rank::Rank;
 use haul_core::source::NewItem;
 use haul_core::{Fault, Item, Position, Record, Seq, SliceId, UnixMs};
 
-use super::Driver;
+use super::{Driver, Held};
 use crate::inbox::{self, Judgement, Note};
 use crate::worker::Work;
 
+/// Retries that were held back so long ago are held back no more.
+pub(super) const HELD_GAP: Duration = Duration::from_secs(1);
 /// What an item takes in the window beside its bytes.
 const ITEM_OVERHEAD: usize = 256;
 
@@ -113,6 +115,10 @@ impl Driver {
                 self.retries.first_attempts(1);
             } else if let Err(wait) = self.retries.may_retry(&row.fault.origin, now) {
                 self.state.retry_at = Some(now + wait);
+                match &mut self.state.held {
+                    Some(held) if now.since(held.last) <= HELD_GAP => held.last = now,
+                    held => *held = Some(Held { origin: row.fault.origin.clone(), since: now, last: now }),
+                }
                 return;
             }
             let Some(row) = self.state.due.pop_front() else { return };

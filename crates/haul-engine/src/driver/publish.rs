@@ -6,15 +6,20 @@ use std::time::Duration;
 use haul_core::ledger::{LaneNote, TickRow};
 
 use super::Driver;
+use super::admit::HELD_GAP;
 use crate::inbox::Note;
 use crate::view::AccountView;
+
+/// Retries that are held back for less are not told of.
+const HELD_TOLD: Duration = Duration::from_secs(2);
 
 impl Driver {
     /// Publishes the view, and once a second the tick. False: nothing moved since the last time.
     pub(crate) fn publish(&mut self) -> bool {
         let shop = &self.shop;
         shop.lanes.look_at_clocks();
-        let waiting_for = shop.lanes.waiting_for();
+        let mut waiting_for = shop.lanes.waiting_for();
+        waiting_for.extend(self.held_back());
         let lanes = shop.lanes.views();
         let requests = lanes.iter().map(|l| l.requests).sum();
         let (settled, faults) = {
@@ -42,6 +47,18 @@ impl Driver {
         let moved = (settled, requests) != self.state.published;
         self.state.published = (settled, requests);
         moved
+    }
+
+    /// Told once nothing is left to read: before that, retries beside other work are no reason to be slow.
+    fn held_back(&self) -> Option<String> {
+        let held = self.state.held.as_ref().filter(|_| self.reading == 0)?;
+        let (now, long) = (self.shop.clock.now(), held.last.since(held.since));
+        (long >= HELD_TOLD && now.since(held.last) <= HELD_GAP).then(|| {
+            format!(
+                "{} fails most of what it is asked again, so retries are sent slowly; {} items wait for their turn",
+                held.origin, self.state.parked
+            )
+        })
     }
 
     /// Keeps in the ledger whether the goal was met.

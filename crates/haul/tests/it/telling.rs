@@ -131,3 +131,36 @@ fn an_address_that_is_taken_is_told_before_anything_happens() {
     assert!(scene.place.runs().is_empty(), "no run is left");
     scene.run(&["--metrics=here"]).ended(64).told(&["is no address to listen at"]);
 }
+
+#[test]
+fn input_that_is_not_what_it_was_is_told_of() {
+    let scene = Scene::new(30);
+    let text = scene.place.read("pairs.csv");
+    let lines: Vec<&str> = text.lines().collect();
+    let again = |lines: &[&str]| {
+        scene.place.write("pairs.csv", text.clone());
+        let args = scene.args("pairs.csv", &["--to=rows.jsonl", "--fresh", "--overwrite", "--limit=20"]);
+        scene.place.haul(&args).ended(0);
+        scene.place.write("pairs.csv", lines.join("\n"));
+        scene.place.haul(&scene.args("pairs.csv", &["--to=rows.jsonl"])).ended(0)
+    };
+    let head = usize::from(lines.len() > 30);
+    again(&lines).told(&["all done"]);
+    let told = ["pairs.csv has become shorter: it ends after item 10, and 20 were read from it before"];
+    again(&lines[..head + 10]).told(&told);
+    let mut other = lines.clone();
+    other[head + 4] = "999999,999999";
+    again(&other)
+        .told(&["pairs.csv has changed: item 5 is another than when it was read before; what was done"]);
+}
+
+#[test]
+fn retries_that_are_held_back_are_a_reason_to_be_slow() {
+    let spec = haul_lab::LabSpec::enrich().only(haul_lab::Service::Users, |s| {
+        (s.error_rate, s.error_status) = (0.95, 500);
+    });
+    let scene = Scene::with(300, spec);
+    let args = scene.args("pairs.csv", &["--to=rows.jsonl", "--attempts=2", "--json"]);
+    let said = scene.place.haul(&args).ended(3).err;
+    assert!(said.contains("so retries are sent slowly; "), "{said}");
+}
