@@ -204,12 +204,17 @@ impl Lanes for Renewing<'_> {
 
 /// The value of a secret. Errors say what to do and never hold the value.
 async fn resolve(name: &str, spec: &SecretSpec) -> Result<SecretValue, String> {
-    let value = match &spec.from {
+    read(&format!("secret.{name}"), &spec.from).await
+}
+
+/// The value that is found there; `at` is the table that says where, for messages that never hold the value.
+pub(crate) async fn read(at: &str, from: &SecretFrom) -> Result<SecretValue, String> {
+    let value = match from {
         SecretFrom::Env(variable) => match std::env::var(variable) {
             Ok(value) => value,
             Err(std::env::VarError::NotPresent) => {
                 return Err(format!(
-                    "the environment variable {variable} is not set: export it, or name another in [secret.{name}]"
+                    "the environment variable {variable} is not set: export it, or name another in [{at}]"
                 ));
             }
             Err(std::env::VarError::NotUnicode(_)) => {

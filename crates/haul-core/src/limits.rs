@@ -154,6 +154,11 @@ pub const LISTED: usize = 1000;
 /// Names of one directory held while it is listed in order: a directory of a million is read 31 times,
 /// in 4 MB.
 pub const LISTED_NAMES: usize = 32_768;
+/// Objects held while a listing is brought into order, by what they take; more go to a file. A listing of
+/// a million takes about thirty rounds of it.
+pub const SORTED_BYTES: usize = 4 * MIB;
+/// Sorted parts of a listing that are read side by side: a buffer each.
+pub const SORTED_RUNS: usize = 64;
 /// How long addresses are remembered: short enough to follow a fail-over by DNS.
 pub const DNS_AGE: Duration = Duration::from_secs(30);
 /// Files from this size on may come over several connections: below it, it is over before anybody knows

@@ -21,9 +21,21 @@ pub enum Method {
     Put,
     /// `DELETE`.
     Delete,
+    /// `PROPFIND` of WebDAV: what is known of a resource, or of the members of a collection.
+    Propfind,
+    /// `MKCOL` of WebDAV: makes a collection.
+    Mkcol,
+    /// `MOVE` of WebDAV.
+    Move,
 }
 
 impl Method {
+    /// What a request line names; `None` for what is never sent.
+    pub fn parse(name: &str) -> Option<Method> {
+        use Method::{Delete, Get, Head, Mkcol, Move, Post, Propfind, Put};
+        [Get, Head, Post, Put, Delete, Propfind, Mkcol, Move].into_iter().find(|m| m.as_str() == name)
+    }
+
     /// As written in a request line.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,18 +44,21 @@ impl Method {
             Method::Post => "POST",
             Method::Put => "PUT",
             Method::Delete => "DELETE",
+            Method::Propfind => "PROPFIND",
+            Method::Mkcol => "MKCOL",
+            Method::Move => "MOVE",
         }
     }
 
     /// True for what changes nothing.
     pub fn is_read(self) -> bool {
-        matches!(self, Method::Get | Method::Head)
+        matches!(self, Method::Get | Method::Head | Method::Propfind)
     }
 
     /// True when sending it twice is the same as once (RFC 9110 §9.2.2): only then may the client
     /// send it again after a connection that it had kept open broke without a reply.
     pub fn is_idempotent(self) -> bool {
-        !matches!(self, Method::Post)
+        !matches!(self, Method::Post | Method::Move)
     }
 }
 

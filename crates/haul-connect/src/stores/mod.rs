@@ -3,6 +3,8 @@
 //! it is, and nothing is sent twice but by the engine.
 
 mod checked;
+#[cfg(feature = "stores")]
+mod dal;
 mod directory;
 pub(crate) mod disk;
 pub mod keys;
@@ -10,8 +12,12 @@ pub mod pairs;
 mod peeked;
 mod place;
 pub mod s3;
+#[cfg(feature = "stores")]
+mod sorted;
 mod walk;
 
+#[cfg(feature = "stores")]
+pub use dal::Dal;
 pub use directory::Directory;
 pub(crate) use directory::PART_DIR;
 pub use keys::KeysOpener;

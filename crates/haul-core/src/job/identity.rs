@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::write::write;
 use super::{
     BatchSpec, Delivery, IfExists, Job, LimitsSpec, OnInvalid, OutputSpec, RetrySpec, RowFormat, ServiceSpec,
-    SourceSpec, StepKind, StepSpec, StoreSpec, parse_place,
+    SourceSpec, StepKind, StepSpec, StoreKind, StoreSpec, parse_place,
 };
 use crate::cx::hex;
 
@@ -75,7 +75,8 @@ fn essence(job: &Job) -> Job {
 
 /// Whose credentials are used is not part of it.
 fn store((name, spec): (&String, &StoreSpec)) -> (String, StoreSpec) {
-    (name.clone(), StoreSpec { profile: None, path_style: None, ..spec.clone() })
+    let account = spec.account.clone().filter(|_| spec.kind == StoreKind::Azblob);
+    (name.clone(), StoreSpec { account, profile: None, secret: None, path_style: None, ..spec.clone() })
 }
 
 /// True when the job names a place in a store.

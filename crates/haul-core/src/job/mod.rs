@@ -40,7 +40,7 @@ pub use pages::{AggregateKind, AggregateSpec, IdRange, PageSize, PagesSpec, Pagi
 pub use parse::{Given, Parsed, parse, parse_action, parse_column, parse_status, parse_stores};
 pub use schema::SCHEMA;
 pub use status::{OnStatus, StatusSet};
-pub use store::{PlaceText, StoreSpec, parse_place};
+pub use store::{PlaceText, StoreKind, StoreSpec, parse_place};
 pub use write::{write, write_frozen};
 
 pub use crate::pace::Concurrency;

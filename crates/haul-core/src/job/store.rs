@@ -1,11 +1,54 @@
 //! Object stores: `[store.NAME]`, and places in them, `NAME:BUCKET/PREFIX`.
 
-/// How a store is reached. Credentials are never in it: they come from the profile, else from the usual
-/// environment variables.
+use crate::secret::SecretFrom;
+
+/// What a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StoreKind {
+    /// S3 and what is compatible with it.
+    #[default]
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azblob,
+    /// WebDAV; what stands for a bucket is a directory.
+    Webdav,
+}
+
+impl StoreKind {
+    /// All, as `type` names them.
+    pub const ALL: [(&'static str, StoreKind); 4] = [
+        ("s3", StoreKind::S3),
+        ("gcs", StoreKind::Gcs),
+        ("azblob", StoreKind::Azblob),
+        ("webdav", StoreKind::Webdav),
+    ];
+
+    /// As `type` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StoreKind::S3 => "s3",
+            StoreKind::Gcs => "gcs",
+            StoreKind::Azblob => "azblob",
+            StoreKind::Webdav => "webdav",
+        }
+    }
+}
+
+/// How a store is reached. Credentials are never in it: they come from the profile or from where the secret
+/// is, else from the usual environment variables.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StoreSpec {
-    /// Base URL; None: that of AWS in the region.
+    /// What it is.
+    pub kind: StoreKind,
+    /// Base URL; None: that of AWS in the region, of Google, or of the Azure account.
     pub endpoint: Option<String>,
+    /// `account` of Azure, `user` of WebDAV.
+    pub account: Option<String>,
+    /// Where its secret is: the key of an Azure account or a SAS token, the key file or a token of Google, the
+    /// password of the user or a token of WebDAV.
+    pub secret: Option<SecretFrom>,
     /// Region that signatures name.
     pub region: Option<String>,
     /// Profile of the AWS configuration files whose credentials are used.

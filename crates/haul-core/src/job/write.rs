@@ -9,7 +9,7 @@ use super::units::{format_duration, format_size};
 use super::{
     AggregateKind, AggregateSpec, BatchSpec, Column, ColumnType, Concurrency, Delivery, DownloadSpec, FORMAT,
     HeaderMode, IfChanged, IfExists, Job, LimitsSpec, MaxFailed, OnInvalid, OnStatus, PagesSpec, Paging,
-    RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, StoreSpec, WHERE,
+    RetrySpec, ServiceSpec, StatusSet, StepKind, StepSpec, StoreKind, StoreSpec, WHERE,
 };
 use crate::secret::{SecretFrom, SecretSpec};
 
@@ -196,24 +196,33 @@ fn service(spec: &ServiceSpec) -> Section {
 
 fn store(spec: &StoreSpec) -> Section {
     let mut s = Section::default();
-    s.line("type", quoted("s3"));
+    s.line("type", quoted(spec.kind.as_str()));
     s.text("endpoint", spec.endpoint.as_deref());
+    s.text(if spec.kind == StoreKind::Webdav { "user" } else { "account" }, spec.account.as_deref());
     s.text("region", spec.region.as_deref());
     s.text("profile", spec.profile.as_deref());
     if let Some(path_style) = spec.path_style {
         s.line("path_style", path_style.to_string());
     }
+    if let Some(from) = &spec.secret {
+        let (key, value) = secret_from(from);
+        s.line(key, quoted(value));
+    }
     s
+}
+
+fn secret_from(from: &SecretFrom) -> (&'static str, &str) {
+    match from {
+        SecretFrom::Env(value) => ("env", value),
+        SecretFrom::File(value) => ("file", value),
+        SecretFrom::Command(value) => ("command", value),
+    }
 }
 
 fn secret(spec: &SecretSpec) -> Section {
     let mut s = Section::default();
     s.line("header", quoted(&spec.header));
-    let (key, value) = match &spec.from {
-        SecretFrom::Env(value) => ("env", value),
-        SecretFrom::File(value) => ("file", value),
-        SecretFrom::Command(value) => ("command", value),
-    };
+    let (key, value) = secret_from(&spec.from);
     s.line(key, quoted(value));
     if spec.format != "{}" {
         s.line("format", quoted(&spec.format));

@@ -278,8 +278,19 @@ fn job() -> impl Strategy<Value = Job> {
         region,
         profile,
         path_style,
+        ..StoreSpec::default()
     });
-    let stores = prop::collection::btree_map(name(), store, 0..3);
+    let kinds = [StoreKind::Gcs, StoreKind::Azblob, StoreKind::Webdav];
+    let secret = prop::option::of("[a-z]{1,4}".prop_map(SecretFrom::Env));
+    let other = (prop::sample::select(kinds.to_vec()), secret, prop::option::of("[a-z]{1,4}"));
+    let other = other.prop_map(|(kind, secret, account)| StoreSpec {
+        kind,
+        endpoint: Some("https://s:9".to_owned()),
+        account: account.filter(|_| kind != StoreKind::Gcs),
+        secret,
+        ..StoreSpec::default()
+    });
+    let stores = prop::collection::btree_map(name(), prop_oneof![store, other], 0..3);
     let rest = (limits(), any::<bool>(), aggregates(), stores);
     (source(), service, secrets(), steps(), output(), retry, rest).prop_map(
         |(source, (rate, concurrency, headers, replicas), secrets, steps, output, retry, rest)| {

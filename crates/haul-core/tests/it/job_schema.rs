@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use haul_core::job::{Given, SCHEMA, parse};
+use haul_core::job::{Given, SCHEMA, StoreKind, parse};
 use regex_lite::Regex;
 use serde_json::Value;
 
@@ -130,12 +130,13 @@ fn the_schema_and_the_parser_know_the_same_keys() {
     let table = |name: &str| vec![format!("[{name}]\nzz = 1")];
     let paged = vec!["[source]\nget = \"x\"\nitems = \"x\"\noffset = \"x\"\nzz = 1".to_owned()];
     let aggregate = ["count", "top"].map(|kind| format!("[aggregate.x]\n{kind} = \"x\"\nzz = 1")).to_vec();
+    let stores = StoreKind::ALL.map(|(kind, _)| format!("[store.x]\ntype = \"{kind}\"\nzz = 1")).to_vec();
     let batch = vec!["[[step]]\nname = \"a\"\npost = \"x\"\nbatch = { zz = 1 }".to_owned()];
     let probes = [
         ("source", [table("source"), paged].concat()),
         ("service", table("service.x")),
         ("secret", table("secret.x")),
-        ("store", table("store.x")),
+        ("store", stores),
         ("step", step),
         ("batch", batch),
         ("aggregate", aggregate),

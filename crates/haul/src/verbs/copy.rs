@@ -1,7 +1,8 @@
 //! `haul copy`: migrate objects from one store or directory to another.
 
 use clap::Args;
-use haul_core::job::{Job, PlaceText, StepKind, StoreSpec, parse_place};
+use haul_core::job::{Job, PlaceText, StepKind, StoreKind, StoreSpec, parse_place};
+use haul_core::secret::SecretFrom;
 
 use super::drive_said;
 use crate::flags::{ChosenFlags, ExistsFlags, PaceFlags, ReadFlags, RunFlags};
@@ -88,12 +89,20 @@ fn ends(job: &Job) -> String {
 }
 
 fn at(store: &StoreSpec) -> String {
-    let place = match (&store.endpoint, &store.region) {
+    let name = |of: &Option<String>| of.as_deref().unwrap_or_default().to_owned();
+    let place = match (&store.endpoint, store.kind) {
         (Some(endpoint), _) => endpoint.clone(),
-        (None, region) => format!("AWS {}", region.as_deref().unwrap_or_default()),
+        (None, StoreKind::S3) => format!("AWS {}", name(&store.region)),
+        (None, StoreKind::Gcs) => "Google Cloud Storage".to_owned(),
+        (None, StoreKind::Azblob) => format!("Azure, account {}", name(&store.account)),
+        (None, StoreKind::Webdav) => String::new(),
     };
-    match &store.profile {
-        Some(profile) => format!("{place}, profile {profile}"),
-        None => format!("{place}, credentials of the environment"),
+    match (&store.profile, &store.secret, store.kind) {
+        (Some(profile), ..) => format!("{place}, profile {profile}"),
+        (None, Some(SecretFrom::Env(name)), _) => format!("{place}, secret in ${name}"),
+        (None, Some(SecretFrom::File(path)), _) => format!("{place}, secret in {path}"),
+        (None, Some(SecretFrom::Command(_)), _) => format!("{place}, secret of a command"),
+        (None, None, StoreKind::Webdav) => format!("{place}, without a password"),
+        (None, None, _) => format!("{place}, credentials of the environment"),
     }
 }

@@ -182,6 +182,39 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
+#[cfg(not(feature = "stores"))]
+fn stores_that_were_not_built_in_say_how_to_get_them() {
+    let scene = Scene::new();
+    let stores = scene.place.read("config/haul/stores.toml");
+    let dav = "[dav]\ntype = \"webdav\"\nendpoint = \"https://dav.example\"\nuser = \"me\"\nenv = \"DAV_PASSWORD\"\n";
+    scene.place.write("config/haul/stores.toml", format!("{stores}{dav}"));
+    let told = ["built without stores of type \"webdav\"", "--features stores"];
+    scene.copy(&["old:img-5", "dav:pics"]).ended(64).told(&told);
+    scene.copy(&["dav:pics", "new:img-5"]).ended(64).told(&told);
+}
+
+#[test]
+fn what_is_wrong_with_a_store_is_told_with_its_line() {
+    let scene = Scene::new();
+    for (text, told) in [
+        ("type = \"webdva\"", "did you mean \"webdav\"?"),
+        ("type = \"webdav\"\nregion = \"x\"", "unknown key \"region\""),
+        (
+            "type = \"webdav\"\nendpoint = \"https://d\"\npassword = \"s3cret\"",
+            "never holds the value of a secret",
+        ),
+        ("type = \"gcs\"\nenv = \"A\"\nfile = \"b\"", "only one of env, file and command"),
+    ] {
+        scene.place.write("config/haul/stores.toml", format!("[dav]\n{text}\n"));
+        let said = scene.copy(&["dav:img-5", "./x"]).ended(64);
+        assert!(said.err.contains(told) && said.err.contains("stores.toml"), "{text}: {}", said.err);
+        assert!(!said.err.contains("s3cret"), "{}", said.err);
+    }
+    scene.place.write("config/haul/stores.toml", "[dav]\ntype = \"webdav\"\n");
+    scene.copy(&["dav:img-5", "./x"]).ended(64).told(&["it is not said where the store is"]);
+}
+
+#[test]
 fn directories_are_ends_like_any_other() {
     let scene = Scene::new();
     scene.copy(&["old:img-40-300000", "./photos"]).ended(0);

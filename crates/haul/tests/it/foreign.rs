@@ -3,6 +3,8 @@
 
 mod moto;
 mod s3s;
+#[cfg(feature = "stores")]
+mod webdav;
 
 use haul_lab::{ACCESS_KEY, Lab, LabSpec, SECRET_KEY, Service};
 

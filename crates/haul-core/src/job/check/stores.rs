@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::services::base_url;
 use super::{Found, NAME_HINT, is_name};
-use crate::job::{Job, PlaceText, RowFormat, StepKind, nearest, parse_place};
+use crate::job::{Job, PlaceText, RowFormat, StepKind, StoreKind, nearest, parse_place};
 
 pub(super) fn stores(job: &Job, found: &mut Found) {
     for (name, store) in &job.stores {
@@ -14,7 +14,14 @@ pub(super) fn stores(job: &Job, found: &mut Found) {
         }
         match &store.endpoint {
             Some(endpoint) => base_url(endpoint, &format!("{at}.endpoint"), found),
-            None if store.region.is_none() => {
+            None if store.kind == StoreKind::Webdav => {
+                found.add(&at, "it is not said where the store is", "add endpoint = \"https://HOST/PATH\"");
+            }
+            None if store.kind == StoreKind::Azblob && store.account.is_none() => {
+                let hint = "add account = \"NAME\", or endpoint = \"https://HOST\"";
+                found.add(&at, "it is not said where the store is", hint);
+            }
+            None if store.kind == StoreKind::S3 && store.region.is_none() => {
                 let hint = "add endpoint = \"https://HOST\", or region = \"eu-central-1\" for AWS";
                 found.add(&at, "it is not said where the store is", hint);
             }
@@ -62,7 +69,16 @@ fn is_same(job: &Job, from: PlaceText<'_>, to: PlaceText<'_>) -> bool {
     match (from, to) {
         (Directory(from), Directory(to)) => Path::new(from) == Path::new(to),
         (Bucket { store: a, bucket: c, prefix: e }, Bucket { store: b, bucket: d, prefix: f }) => {
-            let spec = |name: &str| job.stores.get(name).map(|s| (&s.endpoint, &s.region));
+            let spec = |name: &str| {
+                job.stores.get(name).map(|s| {
+                    (
+                        s.kind,
+                        &s.endpoint,
+                        &s.region,
+                        s.account.as_ref().filter(|_| s.kind == StoreKind::Azblob),
+                    )
+                })
+            };
             spec(a) == spec(b) && (c, e) == (d, f)
         }
         _ => false,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reader::{self, Bad, Reader};
 use super::tree::{Node, Table, Value};
 use crate::job::diagnose::{Diagnostic, Place};
-use crate::job::{Concurrency, ServiceSpec, StoreSpec};
+use crate::job::{Concurrency, ServiceSpec, StoreKind, StoreSpec};
 use crate::limits;
 use crate::pace::Rate;
 use crate::secret::{SecretFrom, SecretSpec};
@@ -59,15 +59,56 @@ pub(super) fn stores_of(
 
 fn store(table: &Table, title: String, place: Place, out: &mut Vec<Diagnostic>) -> StoreSpec {
     let mut r = Reader::new(table, title, place);
-    let _ = r.need("type", "\"s3\"", out, |n| reader::word(n, &[("s3", ())]));
-    let spec = StoreSpec {
-        endpoint: r.take("endpoint", out, reader::text).map(|url| url.trim_end_matches('/').to_owned()),
-        region: r.take("region", out, reader::text),
-        profile: r.take("profile", out, reader::text),
-        path_style: r.take("path_style", out, reader::truth),
-    };
-    r.finish(out);
+    let kind = r
+        .need("type", "\"s3\", \"gcs\", \"azblob\" or \"webdav\"", out, |n| reader::word(n, &StoreKind::ALL));
+    let known = kind.is_some();
+    let kind = kind.unwrap_or_default();
+    let endpoint = r.take("endpoint", out, reader::text).map(|url| url.trim_end_matches('/').to_owned());
+    let mut spec = StoreSpec { kind, endpoint, ..StoreSpec::default() };
+    if kind == StoreKind::S3 {
+        spec.region = r.take("region", out, reader::text);
+        spec.profile = r.take("profile", out, reader::text);
+        spec.path_style = r.take("path_style", out, reader::truth);
+    } else {
+        spec.secret = secret_from(&mut r, table, out);
+    }
+    match kind {
+        StoreKind::Azblob => spec.account = r.take("account", out, reader::text),
+        StoreKind::Webdav => spec.account = r.take("user", out, reader::text),
+        StoreKind::S3 | StoreKind::Gcs => {}
+    }
+    // Of what is of no known type nobody knows the keys.
+    if known && !has_literal(table, out) {
+        r.finish(out);
+    }
     spec
+}
+
+/// Where the secret of a store is, if it says so; in one way at most.
+fn secret_from(r: &mut Reader<'_>, table: &Table, out: &mut Vec<Diagnostic>) -> Option<SecretFrom> {
+    let env = r.take("env", out, reader::text).map(SecretFrom::Env);
+    let file = r.take("file", out, reader::text).map(SecretFrom::File);
+    let command = r.take("command", out, reader::text).map(SecretFrom::Command);
+    if FROM.iter().filter(|key| table.get(key).is_some()).count() > 1 {
+        let message = "a store has one secret: only one of env, file and command";
+        out.push(Diagnostic::new(message, r.place().clone()));
+    }
+    env.or(file).or(command)
+}
+
+/// Where secrets are found.
+const FROM: [&str; 3] = ["env", "file", "command"];
+
+/// Refuses a secret that stands there itself.
+fn has_literal(table: &Table, out: &mut Vec<Diagnostic>) -> bool {
+    let names = ["value", "token", "password", "key", "secret", "account_key", "sas_token", "secret_key"];
+    let Some(entry) = names.iter().find_map(|name| table.get(name)) else { return false };
+    out.push(
+        Diagnostic::new("a store never holds the value of a secret", entry.key_place.clone())
+            .with_hint("say where it is found: env = \"VARIABLE\", file = \"PATH\" or command = \"…\"")
+            .hiding_source(),
+    );
+    true
 }
 
 /// All secrets by name.
@@ -101,7 +142,7 @@ fn secret(table: &Table, title: String, place: Place, out: &mut Vec<Diagnostic>)
         );
     }
     let found = [env, file, command].into_iter().flatten().collect::<Vec<_>>();
-    let said = ["env", "file", "command"].iter().filter(|k| table.get(k).is_some()).count();
+    let said = FROM.iter().filter(|k| table.get(k).is_some()).count();
     if said != 1 && literal.is_none() {
         out.push(
             Diagnostic::new(format!("{title} needs exactly one of env, file and command"), r.place().clone())
