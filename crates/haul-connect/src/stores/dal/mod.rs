@@ -180,8 +180,8 @@ impl Inner {
         session.run(&self.http, write, Bodies::Send(content), cx).await.map_err(|failed| self.fault(failed))
     }
 
-    /// Gives what was written to one path of WebDAV another.
-    async fn rename(&self, from: &str, to: &str, cx: &Cx<'_>) -> Result<(), Fault> {
+    /// Gives what was written to one path of WebDAV, so many bytes, another.
+    async fn rename(&self, from: &str, (to, len): (&str, u64), cx: &Cx<'_>) -> Result<(), Fault> {
         // A server replaces a directory as willingly as a file.
         if self.stat(to, cx).await?.is_some_and(|there| there.is_dir()) {
             let what = format!("{}: \"{to}\" is a directory there", self.name);
@@ -191,7 +191,15 @@ impl Inner {
         let context = session.context();
         let rename = operator.base_service().rename_dyn(&context, from, to, OpRename::new());
         let renamed = session.run(&self.http, rename, Bodies::None, cx).await;
-        renamed.map(|_| ()).map_err(|failed| self.fault(failed))
+        renamed.map_err(|failed| self.fault(failed))?;
+        // Some servers cut a name at a question mark, and say that all is well.
+        match self.stat(to, cx).await? {
+            Some(there) if there.content_length() == len => Ok(()),
+            _ => {
+                let what = "is not there after it was written: the server has no such names";
+                Err(Fault::permanent("key", format!("{}: \"{to}\" {what}", self.name)))
+            }
+        }
     }
 
     /// Makes sure that there is a directory for unfinished objects.
@@ -362,7 +370,7 @@ impl Store for Dal {
             let part = format!("{PART_DIR}{}", part_name(key, cx));
             let written = inner.write(&part, (meta.len, options), &mut checked, cx).await;
             let named = match written {
-                Ok(written) => inner.rename(&part, path, cx).await.map(|()| written),
+                Ok(written) => inner.rename(&part, (path, meta.len), cx).await.map(|()| written),
                 Err(fault) => Err(fault),
             };
             if named.is_err() {

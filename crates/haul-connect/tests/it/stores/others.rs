@@ -145,7 +145,10 @@ async fn webdav_conforms() {
     let files = store(&spec, "my pictures");
     conforms(&files).await;
     refuses_odd_keys(&files).await;
-    // This server takes a question mark in a destination for the beginning of a query.
+    // This server takes a question mark in a destination for the beginning of a query, which is noticed.
+    let (world, key) = (World::new(), Key::from("what?".to_owned()));
+    let fault = files.put(&key, &meta(1), &mut Pieces(vec![b"y"], None), &world.cx()).await.unwrap_err();
+    assert!(fault.code() == "key" && fault.message().contains("is not there after"), "{fault}");
     carries_large_objects(&files, "large/öbject+%2F&.bin").await;
     // What is unfinished is nobody's, and there is nothing of it.
     let parts = server.dir.path().join("files/my pictures/.haul-part");

@@ -74,22 +74,22 @@ fn a_bucket_goes_to_webdav_and_back() {
         assert!(here.unwrap().bytes == there.unwrap().bytes, "{key}");
     }
 
-    // Every odd key arrives, or has failed with a reason: none is left out.
+    // Every odd key arrives, or has failed with a reason: none is left out. This server cuts names at some
+    // characters and says that all is well, which is noticed.
     let said = scene.haul(&["copy", "lab:odd", "dav:odd", "--attempts=1"]).ended(3);
-    let failed = scene.haul(&["errors", "--list"]).ended(0).out;
-    let mut there = 0;
-    for key in ODD_KEYS {
-        match std::fs::read(dir.join("odd").join(key)) {
-            Ok(bytes) if !key.contains("..") && !key.contains("//") => {
-                assert!(bytes == scene.lab.object("odd", key).unwrap().bytes, "{key:?}");
-                there += 1;
-            }
-            _ => {}
-        }
+    let listed = scene.haul(&["errors", "--list", "--json"]).ended(0).out;
+    let failed: Vec<serde_json::Value> = listed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let is_failed = |key: &str| failed.iter().any(|item| item["key"] == key);
+    let carried: Vec<&str> = ODD_KEYS.into_iter().filter(|key| !is_failed(key)).collect();
+    let line = format!("done {} + skipped 0 + failed {}", carried.len(), 21 - carried.len());
+    assert!(carried.len() >= 10 && said.err.contains(&line), "{}", said.err);
+    for key in carried {
+        let bytes = std::fs::read(dir.join("odd").join(key)).unwrap_or_else(|e| panic!("{key:?}: {e}"));
+        assert!(bytes == scene.lab.object("odd", key).unwrap().bytes, "{key:?}");
     }
-    assert!(there >= 10, "{there}");
-    assert!(said.err.contains(&format!("done {there} + skipped 0 + failed {}", 21 - there)), "{}", said.err);
-    assert!(failed.contains("cannot be a key"), "{failed}");
+    for key in ["question?mark#hash.txt", "../up.txt", "/leading.txt", "trailing/"] {
+        assert!(is_failed(key), "{key}: {listed}");
+    }
     // What is not where it is looked for is no empty place.
     let said = scene.haul(&["copy", "dav:nowhere", "lab:nothing"]).ended(1);
     assert!(said.err.contains("nowhere"), "{}", said.err);
