@@ -85,6 +85,13 @@ impl Summary<'_> {
         let mut text = format!("run {}: {}\n", self.run, self.headline());
         text.push_str(&reconciliation(&self.ending.counts));
         text.push('\n');
+        // Progress counted them; what is committed does not.
+        if self.ending.why != Why::Finished && !self.piped && self.ending.open > 0 {
+            text.push_str(&format!(
+                "{} more were read and not settled: they are read again\n",
+                format::items(self.ending.open)
+            ));
+        }
         text.push_str(&self.copied.map(Totals::text).unwrap_or_default());
         self.failures(&mut text);
         let c = &self.ending.counts;

@@ -39,6 +39,7 @@ fn a_run_that_was_stopped_goes_on_with_the_same_command() {
         said(child.wait_with_output().unwrap()).ended(4).told(&[
             "stopping: attempts in flight may end",
             "stopped before the end",
+            " more were read and not settled: they are read again",
             "next: haul enrich pairs.csv",
         ]);
     }
