@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -145,18 +146,50 @@ pub(super) struct Http {
     timeout: Duration,
     rules: StatusRules,
     none: HeaderLines,
+    /// The service has granted something.
+    granted: AtomicBool,
 }
+
+/// Where machines of a provider get their credentials; elsewhere nobody answers.
+const METADATA: [&str; 2] = ["metadata.google.internal", "169.254.169.254"];
 
 impl Http {
     pub(super) fn new(name: Arc<str>, client: Arc<Client>, timeout: Duration) -> Self {
         // A signature does not go along with a redirect.
         let on = vec![(StatusSet::Class(3), OnStatus::Fail)];
         let rules = StatusRules { on, expect: Vec::new() };
-        Http { name, client, timeout, rules, none: HeaderLines::new() }
+        Http { name, client, timeout, rules, none: HeaderLines::new(), granted: AtomicBool::new(false) }
     }
 
-    /// Sends a request; the reply, and what is wrong with it, if it is no success.
+    /// Sends a request; the reply, and what is wrong with it, if it is no success. When the last place where
+    /// credentials could be has none, and there never were any, that is said.
     async fn send(
+        &self,
+        request: Request<Buffer>,
+        bodies: &mut Bodies<'_>,
+        cx: &Cx<'_>,
+    ) -> Result<(Response<HttpBody>, Option<Fault>), Fault> {
+        let is_metadata = request.uri().host().is_some_and(|host| METADATA.contains(&host));
+        let none = |fault: Fault| match is_metadata && !self.granted.load(Ordering::Relaxed) {
+            true => {
+                let hint = "name its secret with env, file or command";
+                let text = format!("store {}: no credentials ({hint} in [store.{0}]): {fault}", self.name);
+                Fault::fatal("credentials", text)
+            }
+            false => fault,
+        };
+        match self.exchange(request, bodies, cx).await {
+            Ok((response, refused)) => {
+                if refused.is_none() && !is_metadata {
+                    self.granted.store(true, Ordering::Relaxed);
+                }
+                Ok((response, refused.map(none)))
+            }
+            Err(fault) => Err(none(fault)),
+        }
+    }
+
+    async fn exchange(
         &self,
         request: Request<Buffer>,
         bodies: &mut Bodies<'_>,
