@@ -300,18 +300,20 @@ fn an_object_that_fails_leaves_no_upload() {
 }
 
 #[test]
-fn an_object_that_fails_for_good_after_its_attempts_leaves_no_upload() {
+fn an_upload_that_nobody_goes_on_with_is_given_up() {
     let scene = Scene::new();
     scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
-    let args = ["old:img-1-120000001", "new:large", "-j4", "--attempts=2"];
+    let args = ["old:img-1-120000001", "new:large", "-j4"];
     let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
-    while requests(&scene.new) < 6 {
+    while requests(&scene.new) < 9 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     assert_eq!(scene.new.open_uploads(), 1);
-    // What comes of the source now is worth another attempt, which is the last.
-    scene.old.set(Service::S3, |s| s.truncate_rate = 1.0).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    // The object is gone when the next process looks at it: it fails before it comes to its parts.
+    scene.old.set(Service::S3, |s| s.missing_rate = 1.0).unwrap();
+    scene.copy(&args).ended(3);
     assert_eq!((scene.new.open_uploads(), scene.new.object_keys("large").len()), (0, 0));
 }
 
