@@ -18,7 +18,7 @@ use crate::orders::{Orders, Output};
 use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::reader::{self, SourceCx};
-use crate::resume::{self, Situation, Standing};
+use crate::resume::{self, Reading, Situation, Standing};
 use crate::retries::Retries;
 use crate::staff::Staff;
 use crate::view::{Control, Stop, View};
@@ -115,6 +115,24 @@ fn meters(orders: &Orders) -> Vec<Arc<Meter>> {
     orders.stages.iter().flatten().map(|step| Arc::new(Meter::new(step.name()))).collect()
 }
 
+/// The first id that no slice has.
+fn next_slice(recovered: &Recovered, reading: &[Reading]) -> u32 {
+    let known = recovered.slices.iter().map(|s| s.slice.id);
+    known.chain(reading.iter().map(|r| r.slice.id)).map(|id| id.0 + 1).max().unwrap_or(0)
+}
+
+/// What a run begins with.
+fn state_of(recovered: &Recovered) -> State {
+    let sum = |of: fn(&Counts) -> u64| recovered.slices.iter().map(|s| of(&s.counts)).sum();
+    State {
+        parked: sum(|c| c.waiting),
+        next_due: recovered.next_due,
+        rejected: sum(|c| c.rejected),
+        open_before: sum(|c| c.failed + c.rejected + c.in_doubt),
+        ..State::default()
+    }
+}
+
 /// A run with its threads and tasks.
 struct Running {
     driver: Driver,
@@ -187,22 +205,9 @@ impl Running {
         let (pages_in, pages) = mpsc::channel(limits::PAGES_AHEAD);
         let source_name = orders.opener.name().to_owned();
         let opener = orders.opener.clone();
-        let next_slice =
-            recovered.slices.iter().map(|s| s.slice.id).chain(reading.iter().map(|r| r.slice.id));
-        let next_slice = next_slice.map(|id| id.0 + 1).max().unwrap_or(0);
+        let next_slice = next_slice(&recovered, &reading);
         tokio::spawn(reader::read(orders.opener, reading, next_slice, scx, pages_in));
-        let state = State {
-            parked: recovered.slices.iter().map(|s| s.counts.waiting).sum(),
-            next_due: recovered.next_due,
-            rejected: recovered.slices.iter().map(|s| s.counts.rejected).sum(),
-            open_before: recovered
-                .slices
-                .iter()
-                .map(|s| s.counts.failed + s.counts.rejected + s.counts.in_doubt)
-                .sum(),
-            pending,
-            ..State::default()
-        };
+        let state = State { pending, ..state_of(&recovered) };
         let driver = Driver {
             shop,
             queue,
@@ -221,11 +226,8 @@ impl Running {
             read,
             state,
         };
-        let committer = std::thread::Builder::new()
-            .name("committer".into())
-            .stack_size(1 << 20)
-            .spawn(move || committer.run())
-            .ok();
+        let thread = std::thread::Builder::new().name("committer".into()).stack_size(1 << 20);
+        let committer = thread.spawn(move || committer.run()).ok();
         Running { driver, committer, recovered, lost: standing.lost, remarks: standing.remarks, opener }
     }
 
@@ -337,10 +339,7 @@ fn slots(stages: &[crate::orders::Stage], lanes: &Arc<LaneSet>, meters: &[Arc<Me
     stages.iter().map(|stage| stage.iter().map(&mut slot).collect()).collect()
 }
 
-fn read_so_far(
-    recovered: &Recovered,
-    reading: &[crate::resume::Reading],
-) -> std::collections::HashMap<SliceId, ReadSoFar> {
+fn read_so_far(recovered: &Recovered, reading: &[Reading]) -> std::collections::HashMap<SliceId, ReadSoFar> {
     let known = recovered.slices.iter().map(|s| {
         // A slice whose input changed ended where its child begins.
         let children = || recovered.slices.iter().find(|c| c.slice.parent == Some(s.slice.id));
