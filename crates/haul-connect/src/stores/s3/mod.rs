@@ -7,12 +7,14 @@ mod bucket;
 mod listing;
 mod multipart;
 mod sign;
+mod sigv4;
 mod xml;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use haul_core::clock::UnixMs;
 use haul_core::job::{OnStatus, StatusSet, StoreSpec};
 use haul_core::lane::{LaneId, Origin, Permit};
 use haul_core::store::Content;
@@ -23,7 +25,8 @@ use crate::http::reply::origin_of;
 use crate::http::url::UrlError;
 use crate::http::{BodyUse, Call, Client, HeaderLines, Method, Reply, RequestHeaders, StatusRules, Url};
 use crate::steps::granted::Granted;
-use sign::Signer;
+use sign::{SignError, Signer};
+use sigv4::Request;
 
 pub use bucket::Bucket;
 
@@ -174,7 +177,7 @@ impl S3 {
             Style::Host => cx.lanes.lane(&url.origin(&self.name)),
         };
         let permit = cx.lanes.enter(lane).await;
-        let signed = self.signed(ask, &url).await?;
+        let signed = self.signed(ask, &url, cx.clock.wall()).await?;
         Ok(Ready { url, lane, permit, signed })
     }
 
@@ -253,26 +256,18 @@ impl S3 {
         Ok(text.trim_matches('"').to_owned())
     }
 
-    async fn signed(&self, ask: &Ask<'_>, url: &Url) -> Result<HeaderLines, Fault> {
-        let wrong = |what: String| Fault::permanent("header", format!("{}: {what}", self.name));
-        let mut request = http::Request::builder().method(ask.method.as_str()).uri(url.as_str());
-        for (name, value) in ask.headers {
-            request = request.header(*name, *value);
-        }
-        let (mut parts, ()) = request.body(()).map_err(|e| wrong(e.to_string()))?.into_parts();
-        self.signer.sign(&mut parts).await.map_err(|e| {
-            let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in [store.NAME]";
-            Fault::fatal("credentials", format!("{}: no credentials: {e} ({hint})", self.name))
-        })?;
-        let mut lines = HeaderLines::new();
-        for (name, value) in &parts.headers {
-            if name == http::header::HOST {
-                continue;
+    async fn signed(&self, ask: &Ask<'_>, url: &Url, now: UnixMs) -> Result<HeaderLines, Fault> {
+        let coded = |(name, value): &(&str, &str)| (encoded(name, false), encoded(value, false));
+        let query: Vec<_> = ask.query.iter().map(coded).collect();
+        let request = Request { method: ask.method.as_str(), url, query: &query, headers: ask.headers };
+        self.signer.sign(request, now).await.map_err(|e| match e {
+            SignError::Header(e) => Fault::permanent("header", format!("{}: {e}", self.name)),
+            e @ SignError::Credentials(_) => {
+                let hint =
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in [store.NAME]";
+                Fault::fatal("credentials", format!("{}: {e} ({hint})", self.name))
             }
-            let value = value.to_str().map_err(|e| wrong(e.to_string()))?;
-            lines.push(name.as_str(), value).map_err(|e| wrong(e.to_string()))?;
-        }
-        Ok(lines)
+        })
     }
 
     /// The fault of a reply that is no success, by what its document says.
