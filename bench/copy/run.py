@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Measures `haul copy` between two S3 services against rclone, s5cmd and `aws s3 sync`, side by side in one run.
+"""Measures `haul copy` and `haul get --to STORE` against rclone, s5cmd and `aws s3 sync`, side by side in one run.
 
     bench/copy/run.py [--quick] [--repeat N] [--only CASE]… [--haul PATH] [--json FILE]
 
-The lab plays both services, each in a process of its own. CASE: s3, odd, flat. Exit status: 0 when every
+The lab plays both services, each in a process of its own. CASE: s3, directory, urls, odd, flat. Exit status: 0 when every
 figure that must hold does, 1 otherwise. See README.md.
 """
 
 import argparse
 import json
 import os
+import random
 import shutil
 import sqlite3
 import statistics
@@ -81,13 +82,29 @@ class Scene:
         aws = f"{self.bin}/aws --endpoint-url"
         return f"{aws} {old} s3 sync s3://{bucket} {hop} --only-show-errors; exec {aws} {new} s3 sync {hop} s3://{to} --only-show-errors"
 
-    def once(self, name, bucket, to):
+    def upload(self, name, to):
+        """What copies the directory of the case."""
+        if name == "haul":
+            return f"exec {self.args.haul} copy {self.source} new:{to} --state {self.scratch}/runs -q {self.args.flags}"
+        if name == "rclone":
+            flags = f"--transfers {AT_ONCE} --checkers {AT_ONCE} --checksum --retries 1"
+            return f"exec {self.bin}/rclone --config {self.scratch}/rclone.conf copy {self.source} new:{to} {flags} -q"
+        return f"exec {self.bin}/s5cmd --log error --endpoint-url {self.new.url} cp {self.source}/ s3://{to}/"
+
+    def fetch(self, name, to):
+        """What copies what the URLs of the case name."""
+        if name == "haul":
+            return f"exec {self.args.haul} get {self.source}.txt --to new:{to} --state {self.scratch}/runs -q {self.args.flags}"
+        flags = f"--urls --transfers {AT_ONCE} --retries 1"
+        return f"exec {self.bin}/rclone --config {self.scratch}/rclone.conf copyurl {self.source}.txt new:{to} {flags} -q"
+
+    def once(self, name, text):
         """One run, and what the services had to do for it."""
         for directory in ("hop", "runs"):
             shutil.rmtree(self.scratch / directory, ignore_errors=True)
         (self.scratch / "hop").mkdir()
         before = [(lab.cpu(), lab.requests()) for lab in (self.old, self.new)]
-        result = run(["sh", "-c", self.command(name, bucket, to)], self.scratch, limit=900)
+        result = run(["sh", "-c", text], self.scratch, limit=900)
         if not result:
             sys.exit(f"{name}: not finished after 15 minutes")
         after = [(lab.cpu(), lab.requests()) for lab in (self.old, self.new)]
@@ -102,10 +119,10 @@ class Scene:
         self.turn += 1
         return f"{name}-{self.turn}"
 
-    def equal(self, bucket, to):
+    def equal(self, bucket, to, of=None):
         """How many keys of a bucket are in the other with equal size and ETag, which are MD5s here."""
         text = subprocess.run(
-            [self.python, str(HERE / "equal.py"), self.old.url, bucket, self.new.url, to],
+            [self.python, str(HERE / "equal.py"), (of or self.old).url, bucket, self.new.url, to],
             capture_output=True,
             text=True,
             check=True,
@@ -139,7 +156,7 @@ def of_s3(scene, judge):
             if name == "aws" and turn:
                 continue
             bucket, to = f"img-{objects}-{SIZE}", scene.bucket(name)
-            result = scene.once(name, bucket, to)
+            result = scene.once(name, scene.command(name, bucket, to))
             result["equal"] = scene.equal(bucket, to)
             runs[name].append(result)
             last[name] = (bucket, to)
@@ -155,7 +172,7 @@ def of_s3(scene, judge):
     say("\nagain, nothing changed")
     cells = []
     for name in ("haul", "rclone"):
-        result = scene.once(name, *last[name])
+        result = scene.once(name, scene.command(name, *last[name]))
         cells.append([name, f"{result['wall']:.2f}", f"{result['requests']:,}", f"{result['mb']:.1f}"])
         if name == "haul":
             pages = 2 * -(-count // 1000)
@@ -164,12 +181,57 @@ def of_s3(scene, judge):
     return runs
 
 
+def by_turns(scene, judge, names, command, count):
+    """Programs take turns to fill buckets of their own, which must be equal in the end; how often Haul is faster."""
+    runs, buckets = {name: [] for name in names}, {}
+    for _ in range(scene.args.repeat):
+        for name in names:
+            buckets[name] = scene.bucket(name)
+            runs[name].append(scene.once(name, command(name, buckets[name])))
+    for name in names:
+        runs[name][0]["equal"] = scene.equal(buckets["haul"], buckets[name], scene.new)
+    show([(name, runs[name], count) for name in names], count)
+    say()
+    least = min(of[0]["equal"]["equal"] for of in runs.values())
+    judge.add("all files arrive, equal for all programs", least, count, at_most=False)
+    wall = {name: statistics.median(r["wall"] for r in of) for name, of in runs.items()}
+    return runs, {name: wall[name] / wall["haul"] for name in names}
+
+
+def of_directory(scene, judge):
+    count = scene.args.objects // 2
+    say(f"\ndirectory: {count:,} files of 20 KB to a service")
+    scene.source = scene.scratch / "source"
+    for i in range(count):
+        directory = scene.source / f"{i % 100:02}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{i}.bin").write_bytes(random.Random(i).randbytes(SIZE))
+    runs, times = by_turns(scene, judge, ["haul", "rclone", "s5cmd"], scene.upload, count)
+    judge.add("files/s against s5cmd", times["s5cmd"], 2.5, at_most=False, unit="×")
+    judge.add("files/s against rclone", times["rclone"], 3.5, at_most=False, unit="×")
+    return runs
+
+
+def of_urls(scene, judge):
+    count = scene.args.objects // 2
+    say(f"\nurls: {count:,} files of 20 KB that a list of URLs names, to a service")
+    files = Lab(scene.args.haul, "files")
+    try:
+        scene.source = scene.scratch / "urls"
+        scene.source.with_suffix(".txt").write_text("".join(f"{files.url}/files/{i}-{SIZE}.png\n" for i in range(count)))
+        runs, times = by_turns(scene, judge, ["haul", "rclone"], scene.fetch, count)
+    finally:
+        files.end()
+    judge.add("files/s against rclone copyurl", times["rclone"], 3, at_most=False, unit="×")
+    return runs
+
+
 def of_odd(scene, judge):
     say("\nodd: 21 keys that tools lose")
     cells, counts = [], {}
     for name in ("haul", "rclone", "s5cmd", "aws"):
         to = scene.bucket(f"odd-{name}")
-        result = scene.once(name, "odd", to)
+        result = scene.once(name, scene.command(name, "odd", to))
         counts[name] = scene.equal("odd", to)["equal"]
         cells.append([name, str(counts[name]), str(result["exit"])])
     table(cells, ["", "arrived", "exit"])
@@ -197,7 +259,7 @@ def of_flat(scene, judge):
     say(f"\nflat: {big:,} objects against {small:,}")
     found = {}
     for count in (small, big):
-        result = scene.once("haul", f"img-{count}-{SIZE}", scene.bucket("flat"))
+        result = scene.once("haul", scene.command("haul", f"img-{count}-{SIZE}", scene.bucket("flat")))
         first, last = tenths(scene.scratch / "runs")
         found[count] = {"mb": result["mb"], "first": first, "last": last, "wall": result["wall"]}
         say(f"  {count:,}: {count / result['wall']:,.0f}/s, first tenth {first:,.0f}/s, last {last:,.0f}/s, {result['mb']:.1f} MB")
@@ -208,13 +270,16 @@ def of_flat(scene, judge):
     return found
 
 
+CASES = {"s3": of_s3, "directory": of_directory, "urls": of_urls, "odd": of_odd, "flat": of_flat}
+
+
 def options():
     parser = argparse.ArgumentParser(description="Measures haul copy against rclone, s5cmd and aws s3 sync.")
     parser.add_argument("--haul", help="the binary to measure (default: target/release/haul)")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--objects", type=int, default=20_000)
     parser.add_argument("--big", type=int, default=250_000, help="objects of the case flat")
-    parser.add_argument("--only", action="append", choices=["s3", "odd", "flat"], help="these cases only")
+    parser.add_argument("--only", action="append", choices=CASES, help="these cases only")
     parser.add_argument("--flags", default="", help="more flags for haul")
     parser.add_argument("--where", help="directory for what programs write (default: that for temporary files)")
     parser.add_argument("--quick", action="store_true", help="one repetition with a tenth of the objects")
@@ -232,7 +297,7 @@ def main():
     args.python = environment(PACKAGES)
     judge, kept = Verdicts(), {}
     with scratch_directory(args.where) as scratch:
-        for name, case in (("s3", of_s3), ("odd", of_odd), ("flat", of_flat)):
+        for name, case in CASES.items():
             if args.only and name not in args.only:
                 continue
             scene = Scene(args, Path(scratch) / name)
