@@ -1,7 +1,7 @@
 //! One lane: its permits, its slots, its breaker and the limit of what may be in flight.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_core::lane::{LanePolicy, Sign};
 use haul_core::pace::breaker::Turn;
@@ -27,6 +27,8 @@ pub(super) struct Lane {
     room: AtomicU32,
     /// The breaker closed: whoever waits for it may go on.
     pub(super) closed: Notify,
+    /// Requests of the lanes that stand in for it when it was asked last whether it still refuses.
+    probed_after: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -172,6 +174,7 @@ impl Lane {
             permits: Semaphore::new(limit as usize),
             room: AtomicU32::new(limit),
             closed: Notify::new(),
+            probed_after: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
                 policy,
                 gcra: policy.rate.map(Gcra::new),
@@ -378,6 +381,16 @@ impl Lane {
     /// It could not be reached last.
     pub(super) fn is_unreached(&self) -> bool {
         self.state().is_unreached()
+    }
+
+    /// True when others that stand in for it were asked since it was; `others`: how often they were, so far.
+    pub(super) fn is_turn(&self, others: u64) -> bool {
+        self.probed_after.load(Ordering::Relaxed) != others
+    }
+
+    /// It is asked whether it still refuses.
+    pub(super) fn probed(&self, others: u64) {
+        self.probed_after.store(others, Ordering::Relaxed);
     }
 
     /// Requests it has room for, probes aside.

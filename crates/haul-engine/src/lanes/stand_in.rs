@@ -29,6 +29,8 @@ pub(super) struct Outlook {
     room: Reverse<usize>,
     /// Requests so far: of two that are alike the one that did less.
     requests: u64,
+    /// It refuses, and it is time to ask whether it still does.
+    probes: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -55,8 +57,30 @@ impl Lane {
             () if shunned => Class::Shunned,
             () => Class::Well,
         };
-        Outlook { class, full: room == 0, at, room: Reverse(room), requests: s.requests() }
+        Outlook {
+            class,
+            full: room == 0,
+            at,
+            room: Reverse(room),
+            requests: s.requests(),
+            probes: probe.is_some(),
+        }
     }
+}
+
+/// The best of these lanes. One that refuses is asked again by one request for each that another has answered
+/// or refused meanwhile: a retry on its own would otherwise find the same lane due each time, and never end.
+fn best(lanes: &[(LaneId, Arc<Lane>)], now: Moment) -> Option<(Outlook, &(LaneId, Arc<Lane>))> {
+    let all: Vec<_> = lanes.iter().map(|lane| (lane.1.outlook(now), lane)).collect();
+    let asked: u64 = all.iter().map(|(o, _)| o.requests).sum();
+    let others = |o: &Outlook| asked - o.requests;
+    let turn = |(o, lane): &&(Outlook, &(LaneId, Arc<Lane>))| !o.probes || lane.1.is_turn(others(o));
+    let best = all.iter().filter(turn).min_by_key(|(o, _)| *o).filter(|(o, _)| o.class != Class::Away);
+    let (outlook, lane) = best.or_else(|| all.iter().min_by_key(|(o, _)| *o))?;
+    if outlook.probes && outlook.class != Class::Away {
+        lane.1.probed(others(outlook));
+    }
+    Some((*outlook, *lane))
 }
 
 impl LaneSet {
@@ -67,8 +91,7 @@ impl LaneSet {
         loop {
             self.gate.pass().await;
             let now = self.clock.now();
-            let best = lanes.iter().map(|lane| (lane.1.outlook(now), lane)).min_by_key(|(o, _)| *o);
-            let Some((outlook, mut chosen)) = best else {
+            let Some((outlook, mut chosen)) = best(&lanes, now) else {
                 return Ok((ids.first().copied().unwrap_or(LaneId(0)), now));
             };
             if outlook.class == Class::Away {
