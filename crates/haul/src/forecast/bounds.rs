@@ -65,6 +65,8 @@ pub struct Probed {
     pub share: f64,
     /// Seconds of processor time that all requests of an item take.
     pub cpu_s: f64,
+    /// The same of all processes of this machine, services included that are on it; and its processors.
+    pub machine_s: Option<(f64, f64)>,
     /// Concurrency was still growing.
     pub growing: bool,
     /// Pages that came one after the other.
@@ -101,6 +103,13 @@ impl Load {
             let reached = probed.per_second * probed.share;
             if probed.per_second < RULED * known && reached > 0.0 {
                 all.push(self.reached(probed, reached));
+            }
+            if let Some((each, processors)) = probed.machine_s.filter(|(each, _)| *each > 0.0) {
+                let says = format!(
+                    "{} of all its processors an item, with the services that are on it",
+                    micros(each)
+                );
+                all.push(Bound { what: What::Cpu, per_second: processors / each, says });
             }
             if probed.cpu_s > 0.0 {
                 let says = format!(
@@ -227,5 +236,8 @@ mod tests {
         load.probed = Some(Probed { growing: true, ..probed });
         let bounds = load.bounds();
         assert!(bounds[0].says.contains("still growing") && bounds[1].what == What::Cpu, "{bounds:?}");
+        // Two processors, and 16 ms of them an item.
+        load.probed = load.probed.map(|p| Probed { machine_s: Some((0.016, 2.0)), ..p });
+        assert_eq!(rules(&load), (What::Cpu, 125));
     }
 }

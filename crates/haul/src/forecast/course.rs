@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::cost;
 
-/// Each time so many items passed, the processor's clock is read: to read it costs as much as an item may.
-const CPU_EACH: usize = 16;
+/// How often the processor's clocks are read: to read them costs as much as an item may.
+const CPU_EACH: Duration = Duration::from_millis(5);
 /// A pace that rises by less from one quarter of the events to the next does not rise.
 const RISES: f64 = 1.1;
 /// Fewer events say nothing.
@@ -19,23 +19,35 @@ pub struct Stride {
     pub per_second: f64,
     /// Seconds of processor time an event; None: too few events.
     pub cpu_s: Option<f64>,
+    /// The same of all processes of this machine.
+    pub machine_s: Option<f64>,
 }
 
 /// Items that passed the first step, or pages that came, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Course {
     at: Vec<Instant>,
-    /// After so many events, so much processor time.
-    cpu: Vec<(usize, Duration)>,
+    cpu: Vec<Worked>,
+}
+
+/// After so many events, so much processor time.
+#[derive(Clone, Copy, Debug)]
+struct Worked {
+    events: usize,
+    at: Instant,
+    here: Duration,
+    /// Of all processes of this machine.
+    machine: Option<Duration>,
 }
 
 impl Course {
     /// Something passes now.
     pub fn note(&mut self) {
-        if self.at.len().is_multiple_of(CPU_EACH) {
-            self.cpu.push((self.at.len(), cost::cpu()));
+        let (events, at) = (self.at.len(), Instant::now());
+        if self.cpu.last().is_none_or(|last| at.duration_since(last.at) >= CPU_EACH) {
+            self.cpu.push(Worked { events, at, here: cost::cpu(), machine: cost::machine() });
         }
-        self.at.push(Instant::now());
+        self.at.push(at);
     }
 
     /// Events.
@@ -56,12 +68,17 @@ impl Course {
     pub fn stride(&self, fixed: bool) -> Option<Stride> {
         let n = self.len();
         let (from, to) = (if fixed { n / 5 } else { n / 2 }, n * 19 / 20);
-        let within = |(i, _): &&(usize, Duration)| (from..=to).contains(i);
-        let (first, last) = (self.cpu.iter().find(within), self.cpu.iter().rev().find(within));
-        let cpu_s = first.zip(last).filter(|(a, b)| b.0 > a.0 && !b.1.is_zero());
+        let within = |w: &&Worked| (from..=to).contains(&w.events);
+        let ends = self.cpu.iter().find(within).zip(self.cpu.iter().rev().find(within));
+        let ends = ends.filter(|(a, b)| b.events > a.events);
+        let each =
+            |took: Duration, (a, b): (&Worked, &Worked)| took.as_secs_f64() / (b.events - a.events) as f64;
         Some(Stride {
             per_second: self.pace(from, to).filter(|_| to - from >= LEAST)?,
-            cpu_s: cpu_s.map(|(a, b)| (b.1.saturating_sub(a.1)).as_secs_f64() / (b.0 - a.0) as f64),
+            cpu_s: ends
+                .filter(|(_, b)| !b.here.is_zero())
+                .map(|(a, b)| each(b.here.saturating_sub(a.here), (a, b))),
+            machine_s: ends.and_then(|(a, b)| Some(each(b.machine?.saturating_sub(a.machine?), (a, b)))),
         })
     }
 
@@ -85,11 +102,12 @@ mod tests {
     fn course(ms: impl IntoIterator<Item = u64>) -> Course {
         let start = Instant::now();
         let at: Vec<Instant> = ms.into_iter().map(|ms| start + Duration::from_millis(ms)).collect();
-        // The first half costs ten times as much of the processor.
-        let cpu = |i: usize| {
+        // The first half costs ten times as much of the processor; all processes take twice as much.
+        let here = |i: usize| {
             Duration::from_micros(if i < at.len() / 2 { 100 * i } else { 45 * at.len() + 10 * i } as u64)
         };
-        let cpu = (0..at.len()).step_by(CPU_EACH).map(|i| (i, cpu(i))).collect();
+        let worked = |i: usize| Worked { events: i, at: at[i], here: here(i), machine: Some(here(i) * 2) };
+        let cpu = (0..at.len()).step_by(16).map(worked).collect();
         Course { at, cpu }
     }
 
@@ -100,8 +118,9 @@ mod tests {
         let found = course(slow.chain((0..175).map(|i| 1000 + i * 10)).chain((0..5).map(|i| 4000 + i * 500)));
         let stride = found.stride(true).unwrap();
         assert!((90.0..110.0).contains(&stride.per_second), "{stride:?}");
-        let late = found.stride(false).unwrap().cpu_s.unwrap();
-        assert!((9e-6..11e-6).contains(&late), "{late}");
+        let late = found.stride(false).unwrap();
+        assert!((9e-6..11e-6).contains(&late.cpu_s.unwrap()), "{late:?}");
+        assert!((18e-6..22e-6).contains(&late.machine_s.unwrap()), "{late:?}");
         assert_eq!(course((0..5).map(|i| i * 50)).stride(true), None);
     }
 

@@ -324,6 +324,7 @@ fn load(job: &Job, steps: &[StepForecast], measured: Option<&Measured>) -> Load 
         per_second: m.per_second,
         share,
         cpu_s: m.cpu_s / share,
+        machine_s: m.machine_s.map(|s| (s / share, processors())),
         growing: m.lanes.iter().any(|l| l.growing),
         serial: job.steps.is_empty() && job.source.pages.is_some() && m.per_second * reads * latency < 1.5,
     });
@@ -337,6 +338,10 @@ fn load(job: &Job, steps: &[StepForecast], measured: Option<&Measured>) -> Load 
         bandwidth: allowed.filter(|_| measured.is_some()).map(|a| (a as f64, incoming)),
         probed,
     }
+}
+
+fn processors() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
 }
 
 /// Seconds of a reply at the pace of the job, unless it then stood in a queue: a queue is no property of the

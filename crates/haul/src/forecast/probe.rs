@@ -25,13 +25,15 @@ use crate::{cost, runs};
 const ALONE: std::ops::RangeInclusive<u64> = 3..=20;
 /// Where nothing is said of the pace, what is measured goes on for so long: in less, the pace is that of
 /// connections being made and of a concurrency that is still being found.
-const LONG_ENOUGH: Duration = Duration::from_secs(2);
+const LONG_ENOUGH: Duration = Duration::from_secs(3);
 /// And for so long when the pace still rises then.
 const LONGEST: Duration = Duration::from_secs(10);
 /// With no more than so many times the items that were asked for.
-const TIMES: u64 = 40;
+const TIMES: u64 = 100;
 /// How often it is asked whether that was enough.
 const LOOK: Duration = Duration::from_millis(20);
+/// So many times in a row it does not rise: one slow moment is no end of a rise.
+const LOOKS: u32 = 20;
 /// A service that refuses everything is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Attempts: what fails again and again holds a measurement up.
@@ -86,6 +88,8 @@ pub struct Measured {
     pub per_second: f64,
     /// Seconds of processor time an item.
     pub cpu_s: f64,
+    /// The same of all processes of this machine, where the services are on it.
+    pub machine_s: Option<f64>,
     /// Bytes of rows an item.
     pub row_bytes: f64,
     pub steps: Vec<StepSeen>,
@@ -307,6 +311,7 @@ impl Looked {
             records: seen.records,
             per_second: stride.map_or(items / took.as_secs_f64().max(1e-6), |s| s.per_second * each),
             cpu_s: stride.and_then(|s| s.cpu_s).map_or(cpu.as_secs_f64() / items, |s| s / each),
+            machine_s: stride.and_then(|s| s.machine_s).map(|s| s / each).filter(|_| is_here(last)),
             row_bytes: seen.row_bytes as f64 / items,
             steps: steps.collect(),
             lanes: lanes.collect(),
@@ -317,19 +322,31 @@ impl Looked {
     }
 }
 
+/// Whether all services that were asked are on this machine, and so want part of its processors.
+fn is_here(last: &Snapshot) -> bool {
+    let mut asked = last.lanes.iter().filter(|l| l.requests > 0).peekable();
+    asked.peek().is_some() && asked.all(|l| is_loopback(&l.name))
+}
+
+/// `127.0.0.1:80`, `[::1]:80`, `localhost:80`.
+fn is_loopback(name: &str) -> bool {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Returns once enough is known of the pace: with as many items as were asked for, and then not before it
 /// went on for a while, and no more rises.
 async fn long_enough(eyes: &Eyes, crawls: bool, most: Most) {
     let least = usize::try_from(most.least).unwrap_or(usize::MAX);
-    let is_enough = || {
-        eyes.course(crawls, |course| {
-            let (n, span) = (course.len(), course.span());
-            n >= least && (span >= LONGEST || span >= LONG_ENOUGH && !course.rises())
-        })
-    };
+    let mut level = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        if most.most > most.least && is_enough() {
+        if most.most == most.least {
+            continue;
+        }
+        let (n, span, rises) = eyes.course(crawls, |course| (course.len(), course.span(), course.rises()));
+        level = if rises { 0 } else { level + 1 };
+        if n >= least && (span >= LONGEST || span >= LONG_ENOUGH && level >= LOOKS) {
             return;
         }
     }
@@ -347,4 +364,19 @@ fn connect(name: &str) -> Option<f64> {
         std::net::TcpStream::connect_timeout(&address, PATIENCE).ok().map(|_| began.elapsed().as_secs_f64())
     };
     (0..CONNECTIONS).filter_map(|_| once()).min_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_on_this_machine_are_known_by_their_names() {
+        for here in ["127.0.0.1:80", "127.8.8.8:8080", "[::1]:443", "localhost:9000"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in ["10.0.0.1:80", "example.com:443", "[2001:db8::1]:443", "localhost.example:1"] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
+    }
 }
