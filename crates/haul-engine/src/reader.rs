@@ -27,6 +27,9 @@ const ATTEMPTS: u32 = 10;
 /// Slices that may wait after a failure, beside as many as ask for pages.
 const RESTING: usize = 8;
 
+/// Pages that wait to be taken, at which nobody else begins to read: the driver is behind.
+const WAITING_PAGES: usize = 4;
+
 /// What the reader brings.
 pub(crate) enum Read {
     /// A page; `passed` items at its beginning are known and not in it.
@@ -165,7 +168,8 @@ impl Room {
             let open = self.turns.len() + self.splits.len();
             // Slices that wait after a failure are replaced, but not when all fail.
             let most = (2 * (coming + sent) + RESTING).min(limits::SLICES_OPEN);
-            if coming >= sent.div_ceil(2).max(1) || open >= most {
+            let behind = self.ready.len() >= WAITING_PAGES;
+            if coming >= sent.div_ceil(2).max(1) || open >= most || behind {
                 return;
             }
             match self.waiting.pop_front() {
