@@ -183,6 +183,11 @@ pub trait Store: Send + Sync {
         true
     }
 
+    /// Whether the first objects of a listing are known before all are.
+    fn lists_at_once(&self) -> bool {
+        true
+    }
+
     /// How it takes objects in parts; `None`: it takes any as a whole.
     fn parts(&self) -> Option<&dyn Parts> {
         None

@@ -11,8 +11,9 @@ use haul_core::{Cx, Fault, Key};
 use opendal::options::ListOptions;
 use opendal::{Entry, Lister};
 
-use super::wire::{Bodies, Session};
-use super::{Inner, PART_DIR, meta_of};
+use super::meta::meta_of;
+use super::wire::{Bodies, Relay};
+use super::{Inner, PART_DIR};
 use crate::stores::sorted::Sorter;
 
 /// Objects as the service lists them.
@@ -21,7 +22,7 @@ pub(super) struct Entries {
     prefix: String,
     /// The last that was listed, or where to begin.
     after: Option<Key>,
-    lister: Option<(Lister, Session)>,
+    lister: Option<(Lister, Relay)>,
     /// This lister has come past what was listed before.
     passed: bool,
     ended: bool,
@@ -41,9 +42,9 @@ impl Entries {
     }
 
     /// Where the service begins: what it does not know of prefixes is left out here.
-    async fn open(&self) -> Result<(Lister, Session), Fault> {
+    async fn open(&self) -> Result<(Lister, Relay), Fault> {
         let operator = self.inner.operator().await?.clone();
-        let session = Session::new();
+        let relay = Relay::new();
         let path = match self.inner.kind {
             StoreKind::Webdav => self.prefix.rfind('/').map_or("", |at| &self.prefix[..=at]),
             _ => &self.prefix,
@@ -54,14 +55,14 @@ impl Entries {
             start_after: start.map(ToString::to_string),
             ..ListOptions::default()
         };
-        let lister = operator.with_context(session.context()).lister_options(path, options).await;
+        let lister = operator.with_context(relay.context()).lister_options(path, options).await;
         let lister =
             lister.map_err(|e| Fault::permanent("store", format!("{}: {}", self.inner.name, e.message())))?;
-        Ok((lister, session))
+        Ok((lister, relay))
     }
 
     async fn entry(&mut self, cx: &Cx<'_>) -> Result<Option<Entry>, Fault> {
-        let (mut lister, mut session) = match self.lister.take() {
+        let (mut lister, mut relay) = match self.lister.take() {
             Some(open) => open,
             None => {
                 self.passed = false;
@@ -70,9 +71,9 @@ impl Entries {
         };
         let next = async { lister.next().await.transpose() };
         // After an error it begins anew, after what was listed.
-        let entry = session.run(&self.inner.http, next, Bodies::None, cx).await;
+        let entry = relay.run(&self.inner.http, next, Bodies::None, cx).await;
         let entry = entry.map_err(|failed| self.inner.fault(failed))?;
-        self.lister = Some((lister, session));
+        self.lister = Some((lister, relay));
         Ok(entry)
     }
 

@@ -6,6 +6,7 @@
 
 mod holes;
 mod listing;
+mod meta;
 mod service;
 mod wire;
 
@@ -14,12 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use haul_core::cx::hex;
 use haul_core::job::{StoreKind, StoreSpec};
 use haul_core::lane::Origin;
-use haul_core::store::{Content, Listing, Md5, Meta, Receipt, Store};
+use haul_core::store::{Content, Listing, Meta, Receipt, Store};
 use haul_core::{Cx, Fault, Key};
 use opendal::options::{ReaderOptions, WriteOptions};
 use opendal::raw::{OpCreateDir, OpDelete, OpRead, OpReader, OpRename, OpStat, OpWrite};
@@ -32,7 +31,8 @@ use crate::http::{Client, Url};
 use crate::stores::Whole;
 use crate::stores::checked::Checked;
 use listing::{Entries, Sorted};
-use wire::{Bodies, Failed, Http, Session, Taken};
+use meta::{carried, md5_of, meta_of, version_of};
+use wire::{Bodies, Failed, Http, Relay, Taken};
 
 /// What Azure takes in one piece.
 const AZURE_BYTES: u64 = 5000 << 20;
@@ -138,10 +138,10 @@ impl Inner {
     }
 
     async fn stat(&self, path: &str, cx: &Cx<'_>) -> Result<Option<Metadata>, Fault> {
-        let (operator, mut session) = (self.operator().await?, Session::new());
-        let context = session.context();
+        let (operator, mut relay) = (self.operator().await?, Relay::new());
+        let context = relay.context();
         let stat = operator.base_service().stat_dyn(&context, path, OpStat::new());
-        match session.run(&self.http, stat, Bodies::None, cx).await {
+        match relay.run(&self.http, stat, Bodies::None, cx).await {
             Ok(reply) => Ok(Some(reply.into_metadata())),
             Err(failed) if failed.is_nothing() => Ok(None),
             Err(failed) => Err(self.fault(failed)),
@@ -149,14 +149,14 @@ impl Inner {
     }
 
     async fn delete(&self, path: &str, cx: &Cx<'_>) -> Result<(), Fault> {
-        let (operator, mut session) = (self.operator().await?, Session::new());
-        let context = session.context();
+        let (operator, mut relay) = (self.operator().await?, Relay::new());
+        let context = relay.context();
         let delete = async {
             let mut deleter = operator.base_service().delete_dyn(&context)?;
             deleter.delete_dyn(path, OpDelete::new()).await?;
             deleter.close_dyn().await
         };
-        session.run(&self.http, delete, Bodies::None, cx).await.map_err(|failed| self.fault(failed))
+        relay.run(&self.http, delete, Bodies::None, cx).await.map_err(|failed| self.fault(failed))
     }
 
     /// Writes an object under a path, in one piece; what the service says of it.
@@ -167,8 +167,8 @@ impl Inner {
         content: &mut dyn Content,
         cx: &Cx<'_>,
     ) -> Result<Metadata, Fault> {
-        let (operator, mut session) = (self.operator().await?, Session::new());
-        let (context, service) = (session.context(), operator.base_service());
+        let (operator, mut relay) = (self.operator().await?, Relay::new());
+        let (context, service) = (relay.context(), operator.base_service());
         let write = async {
             let (args, _) = OpWrite::from_options(&service.capability_dyn(), options)?;
             let mut writer = service.write_dyn(&context, path, args)?;
@@ -177,7 +177,7 @@ impl Inner {
             }
             writer.close_dyn().await
         };
-        session.run(&self.http, write, Bodies::Send(content), cx).await.map_err(|failed| self.fault(failed))
+        relay.run(&self.http, write, Bodies::Send(content), cx).await.map_err(|failed| self.fault(failed))
     }
 
     /// Gives what was written to one path of WebDAV, so many bytes, another.
@@ -187,10 +187,10 @@ impl Inner {
             let what = format!("{}: \"{to}\" is a directory there", self.name);
             return Err(Fault::permanent("key", what));
         }
-        let (operator, mut session) = (self.operator().await?, Session::new());
-        let context = session.context();
+        let (operator, mut relay) = (self.operator().await?, Relay::new());
+        let context = relay.context();
         let rename = operator.base_service().rename_dyn(&context, from, to, OpRename::new());
-        let renamed = session.run(&self.http, rename, Bodies::None, cx).await;
+        let renamed = relay.run(&self.http, rename, Bodies::None, cx).await;
         renamed.map_err(|failed| self.fault(failed))?;
         // Some servers cut a name at a question mark, and say that all is well.
         match self.stat(to, cx).await? {
@@ -205,34 +205,14 @@ impl Inner {
     /// Makes sure that there is a directory for unfinished objects.
     async fn make_part_dir(&self, cx: &Cx<'_>) -> Result<(), Fault> {
         let make = async || {
-            let (operator, mut session) = (self.operator().await?, Session::new());
-            let context = session.context();
+            let (operator, mut relay) = (self.operator().await?, Relay::new());
+            let context = relay.context();
             let make = operator.base_service().create_dir_dyn(&context, PART_DIR, OpCreateDir::new());
-            let made = session.run(&self.http, make, Bodies::None, cx).await;
+            let made = relay.run(&self.http, make, Bodies::None, cx).await;
             made.map(|_| ()).map_err(|failed| self.fault(failed))
         };
         self.part_dir.get_or_try_init(make).await?;
         Ok(())
-    }
-
-    /// What the service is told to keep, and what it cannot.
-    fn carried(&self, meta: &Meta) -> (WriteOptions, Vec<Box<str>>) {
-        let (mut options, mut dropped) = (WriteOptions::default(), Vec::new());
-        let (gcs, azure) = (self.kind == StoreKind::Gcs, self.kind == StoreKind::Azblob);
-        for (name, value) in &meta.headers {
-            let own = name.strip_prefix("meta-").filter(|own| gcs || azure && is_identifier(own));
-            match (&**name, own) {
-                ("content-type", _) if gcs || azure => options.content_type = Some(value.to_string()),
-                ("cache-control", _) if gcs || azure => options.cache_control = Some(value.to_string()),
-                ("content-encoding", _) if gcs => options.content_encoding = Some(value.to_string()),
-                (_, Some(own)) => {
-                    let all = options.user_metadata.get_or_insert_default();
-                    all.insert(own.to_owned(), value.to_string());
-                }
-                _ => dropped.push(name.clone()),
-            }
-        }
-        (options, dropped)
     }
 }
 
@@ -240,40 +220,6 @@ impl Inner {
 fn part_name(key: &Key, cx: &Cx<'_>) -> String {
     let digest = Sha256::new().chain_update(cx.run.0).chain_update(&key.0).finalize();
     hex(&digest[..16])
-}
-
-/// What Azure takes for the name of metadata.
-fn is_identifier(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// What OpenDAL says of an object.
-fn meta_of(said: &Metadata) -> Meta {
-    let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
-    let fields = [
-        ("content-type", said.content_type()),
-        ("cache-control", said.cache_control()),
-        ("content-encoding", said.content_encoding()),
-        ("content-disposition", said.content_disposition()),
-    ];
-    headers.extend(fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
-    for (name, value) in said.user_metadata().into_iter().flatten() {
-        headers.push((format!("meta-{}", name.to_ascii_lowercase()).into(), value.into()));
-    }
-    headers.sort();
-    let modified = said.last_modified().map(opendal::raw::Timestamp::into_inner);
-    Meta {
-        len: said.content_length(),
-        modified_ns: modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()).unwrap_or_default(),
-        version: said.etag().unwrap_or_default().trim_matches('"').into(),
-        md5: said.content_md5().and_then(md5_of),
-        headers,
-    }
-}
-
-fn md5_of(text: &str) -> Option<Md5> {
-    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 #[async_trait]
@@ -323,13 +269,13 @@ impl Store for Dal {
         }
         let (args, _): (OpRead, OpReader) = options.into();
         let range = part.clone().map_or_else(BytesRange::default, BytesRange::from);
-        let (operator, mut session, mut slot) = (inner.operator().await?, Session::new(), None);
-        let context = session.context();
+        let (operator, mut relay, mut slot) = (inner.operator().await?, Relay::new(), None);
+        let context = relay.context();
         let read = async {
             let reader = operator.base_service().read_dyn(&context, path, args)?;
             reader.open_dyn(range).await.map(|_| ())
         };
-        match session.run(&inner.http, read, Bodies::Take(&mut slot), cx).await {
+        match relay.run(&inner.http, read, Bodies::Take(&mut slot), cx).await {
             Ok(()) => {}
             Err(failed) if failed.is_nothing() => return Ok(None),
             Err(failed) => return Err(inner.fault(failed)),
@@ -358,7 +304,7 @@ impl Store for Dal {
                 format!("{}: {key}: larger than 5,000 MiB", inner.name),
             ));
         }
-        let (options, dropped) = inner.carried(meta);
+        let (options, dropped) = carried(inner.kind, meta);
         let mut checked = Checked::new(content, meta).by_md5();
         if meta.len == 0 {
             // Nothing asks for the end of it, which has to be right.
@@ -387,7 +333,7 @@ impl Store for Dal {
             let what = format!("holds the MD5 {} and was sent {}", hex(&told), hex(&sent));
             return Err(Fault::transient("checksum", format!("{}: {key}: it {what}", inner.name)));
         }
-        let version = written.etag().unwrap_or_default().trim_matches('"').into();
+        let version = version_of(&written);
         Ok(Receipt { len: meta.len, crc32c: None, confirmed: told.is_some(), version, dropped })
     }
 
@@ -397,6 +343,10 @@ impl Store for Dal {
             return Ok(false);
         }
         self.inner.delete(self.inner.key(key)?, cx).await.map(|()| true)
+    }
+
+    fn lists_at_once(&self) -> bool {
+        self.inner.kind != StoreKind::Webdav
     }
 
     fn keeps_headers(&self) -> bool {

@@ -32,13 +32,13 @@ struct Asked {
     answer: oneshot::Sender<opendal::Result<Response<HttpBody>>>,
 }
 
-struct Wire(mpsc::UnboundedSender<Asked>);
+struct Wire(mpsc::Sender<Asked>);
 
 impl HttpTransport for Wire {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
         let given_up = || opendal::Error::new(ErrorKind::Unexpected, "nobody sends it");
         let (answer, answered) = oneshot::channel();
-        self.0.send(Asked { request, answer }).map_err(|_| given_up())?;
+        self.0.send(Asked { request, answer }).await.map_err(|_| given_up())?;
         answered.await.map_err(|_| given_up())?
     }
 }
@@ -88,19 +88,19 @@ impl Failed {
 }
 
 /// One operation of OpenDAL, or several, one after the other.
-pub(super) struct Session {
+pub(super) struct Relay {
     context: OperationContext,
-    asked: mpsc::UnboundedReceiver<Asked>,
+    asked: mpsc::Receiver<Asked>,
 }
 
-impl Session {
+impl Relay {
     pub(super) fn new() -> Self {
-        let (wire, asked) = mpsc::unbounded_channel();
+        let (wire, asked) = mpsc::channel(1);
         let context = OperationContext::new().with_http_transport(HttpTransporter::new(Wire(wire)));
-        Session { context, asked }
+        Relay { context, asked }
     }
 
-    /// What operations of this session are given.
+    /// What operations through this relay are given.
     pub(super) fn context(&self) -> OperationContext {
         self.context.clone()
     }
