@@ -19,6 +19,7 @@ use haul_core::{Cx, Fault, Item, Key};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Checksum;
+use super::fresh::Fresh;
 use super::home::{Home, Homes};
 use super::part::check_type;
 use super::proved::Proved;
@@ -71,6 +72,7 @@ pub struct Deliver {
     room: Room,
     /// Keys on their way.
     under_way: Mutex<HashSet<Key>>,
+    fresh: Fresh,
 }
 
 /// What became of one file.
@@ -114,7 +116,7 @@ impl Deliver {
     /// A step.
     pub fn new(mut spec: DeliverSpec) -> Self {
         let homes = Homes::new(std::mem::take(&mut spec.homes), &spec.headers);
-        Deliver { spec, homes, room: Room::default(), under_way: Mutex::default() }
+        Deliver { spec, homes, room: Room::default(), under_way: Mutex::default(), fresh: Fresh::default() }
     }
 
     fn claim(&self, key: &Key) -> Result<Claim<'_>, Fault> {
@@ -129,7 +131,11 @@ impl Deliver {
         let key = Key::from([&self.spec.to.prefix.0[..], wanted.name.as_bytes()].concat());
         let _claim = self.claim(&key)?;
         let marks = marks(item, wanted);
-        if let Some(there) = self.spec.to.store.head(&key, cx).await? {
+        let there = match self.fresh.may_be_there(&self.spec.to, &key, cx).await {
+            true => self.spec.to.store.head(&key, cx).await?,
+            false => None,
+        };
+        if let Some(there) = there {
             let has = |mark: &(Box<str>, Box<str>)| there.headers.contains(mark);
             if has(&marks[1]) {
                 return Ok(Got::There);

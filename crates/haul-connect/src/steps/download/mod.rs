@@ -12,6 +12,7 @@ mod digest;
 mod fetching;
 mod finishing;
 mod flows;
+mod fresh;
 mod home;
 mod inlet;
 pub(crate) mod kind;
