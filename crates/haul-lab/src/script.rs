@@ -42,6 +42,10 @@ pub struct Script {
     pub slow_bytes: u64,
     /// Files: ranges are not understood.
     pub no_ranges: bool,
+    /// S3: share of objects that are said to have another ETag than theirs when they are read; the same every time.
+    pub etag_rate: f64,
+    /// S3: what arrives is not compared with the MD5 that goes along.
+    pub no_digests: bool,
     /// Files: another number, other contents and validators.
     pub generation: u64,
     /// Pages: share whose next page is said to be themselves.
@@ -89,6 +93,8 @@ impl Default for Script {
             slow_rate: 0.0,
             slow_bytes: 10_000,
             no_ranges: false,
+            etag_rate: 0.0,
+            no_digests: false,
             generation: 0,
             loop_rate: 0.0,
             shift_rate: 0.0,
@@ -144,6 +150,7 @@ impl Script {
             ("wrong_rate", self.wrong_rate),
             ("redirect_rate", self.redirect_rate),
             ("slow_rate", self.slow_rate),
+            ("etag_rate", self.etag_rate),
             ("loop_rate", self.loop_rate),
             ("shift_rate", self.shift_rate),
         ];

@@ -118,6 +118,12 @@ struct ScriptArgs {
     /// Files: do not understand ranges
     #[arg(long)]
     no_ranges: bool,
+    /// S3: share of objects that are said to have another ETag than theirs
+    #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
+    etag_rate: Vec<PerService<f64>>,
+    /// S3: do not compare what arrives with the MD5 that goes along
+    #[arg(long)]
+    no_digests: bool,
     /// Pages: share whose next page is said to be themselves
     #[arg(long, value_name = "SHARE", value_parser = per_service::share)]
     loop_rate: Vec<PerService<f64>>,

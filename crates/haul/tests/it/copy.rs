@@ -82,11 +82,12 @@ fn a_bucket_is_copied_and_nothing_is_copied_twice() {
     scene.equal(&keys(2300), ("img-2300-500", "pics"));
     let receipts = scene.place.read("copied.jsonl");
     assert_eq!(receipts.lines().filter(|l| l.contains("\"verified\":\"md5\"")).count(), 2300);
-    // Three pages of a listing here, one of nothing there; then as many of both, and not an object.
-    assert_eq!((requests(&scene.old), requests(&scene.new)), (2303, 2301));
+    // Three pages of a listing here, one of nothing there, and one object to find out whether MD5s are compared
+    // there; then as many of both listings, and not an object.
+    assert_eq!((requests(&scene.old), requests(&scene.new)), (2303, 2302));
     let said = scene.copy(&["old:img-2300-500", "new:pics", "--run=again"]).ended(0);
     assert!(said.err.contains("skipped 2,300 "), "{}", said.err);
-    assert_eq!((requests(&scene.old), requests(&scene.new)), (2306, 2304));
+    assert_eq!((requests(&scene.old), requests(&scene.new)), (2306, 2305));
 }
 
 #[test]
@@ -142,6 +143,27 @@ fn what_is_gone_is_recorded_and_the_rest_is_done() {
     assert_eq!(scene.new.object_keys("pics").len(), 500);
     let puts = scene.new.truth(Service::S3).unwrap().requests - before;
     assert!(puts <= 500 - there as u64 + 3, "{puts}");
+}
+
+#[test]
+fn what_is_not_what_its_etag_says_is_not_written_whoever_compares_it() {
+    for no_digests in [false, true] {
+        let scene = Scene::new();
+        scene.new.set(Service::S3, |s| s.no_digests = no_digests).unwrap();
+        scene.old.set(Service::S3, |s| s.etag_rate = 0.1).unwrap();
+        let said = scene.copy(&["old:img-400-300", "new:pics", "--attempts=2"]).ended(3);
+        let there = scene.new.object_keys("pics");
+        assert!((330..390).contains(&there.len()), "{}", there.len());
+        let counts = format!("done {} + skipped 0 + failed {}", there.len(), 400 - there.len());
+        assert!(said.err.contains(&counts), "{}", said.err);
+        scene.equal(&there, ("img-400-300", "pics"));
+        let errors = scene.place.haul(&["errors"]).ended(0).out;
+        assert!(errors.contains("checksum"), "{errors}");
+        // They were right all the time.
+        scene.old.set(Service::S3, |s| s.etag_rate = 0.0).unwrap();
+        scene.copy(&["old:img-400-300", "new:pics"]).ended(0);
+        scene.equal(&keys(400), ("img-400-300", "pics"));
+    }
 }
 
 #[test]
@@ -332,7 +354,10 @@ fn what_a_list_of_urls_names_goes_straight_into_a_store() {
                 .unwrap(),
         )
     };
+    let asked = requests(&scene.new);
     get(&[]).ended(0);
+    // Of a place that was empty nothing is asked for before it is put.
+    assert_eq!(requests(&scene.new) - asked, 61);
     let keys: Vec<String> = (0..60).map(|id| format!("in/{id}-3000.png")).collect();
     let there = scene.new.object_keys("files");
     assert_eq!(there.len(), 60);

@@ -12,6 +12,7 @@ use haul_core::lane::Origin;
 use haul_core::store::{Address, Content, Listing, Md5, Meta, Parts, Receipt, Store};
 use haul_core::{Cx, Fault, Key};
 
+use super::comparing::Comparing;
 use super::listing::S3Listing;
 use super::{Ask, S3, encoded, xml};
 use crate::http::pull::{Answer, PIECE};
@@ -37,12 +38,14 @@ pub struct Bucket {
     pub(super) s3: Arc<S3>,
     pub(super) bucket: Box<str>,
     name: String,
+    comparing: Comparing,
 }
 
 impl Bucket {
     /// Nothing is sent yet.
     pub fn new(s3: Arc<S3>, bucket: &str) -> Self {
-        Bucket { name: format!("{}:{bucket}", s3.name()), s3, bucket: bucket.into() }
+        let name = format!("{}:{bucket}", s3.name());
+        Bucket { name, s3, bucket: bucket.into(), comparing: Comparing::default() }
     }
 
     /// The origin of its lane.
@@ -85,25 +88,6 @@ impl Bucket {
         carried
     }
 
-    async fn gathered(meta: &Meta, content: &mut dyn Content, cx: &Cx<'_>) -> Result<(Bytes, Md5), Fault> {
-        let mut checked = Checked::new(content, meta).by_md5();
-        let first = checked.next(cx).await?.unwrap_or_default();
-        let second = checked.next(cx).await?;
-        let body = match second {
-            None => first,
-            Some(second) => {
-                let mut body = BytesMut::with_capacity(usize::try_from(meta.len).unwrap_or(PIECE).min(PIECE));
-                body.extend_from_slice(&first);
-                body.extend_from_slice(&second);
-                while let Some(piece) = checked.next(cx).await? {
-                    body.extend_from_slice(&piece);
-                }
-                body.freeze()
-            }
-        };
-        Ok((body, checked.passed().md5.unwrap_or_default()))
-    }
-
     /// Sends a body to where `ask` says, small ones in one go with their MD5; the reply, and the MD5 of what
     /// was sent.
     pub(super) async fn send_body(
@@ -114,23 +98,64 @@ impl Bucket {
         cx: &Cx<'_>,
     ) -> Result<(Reply, Md5), Fault> {
         let mut headers: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        // The service compares it before anything is visible.
+        let compared = meta.md5.filter(|_| self.comparing.is_known());
+        let mut checked = match compared {
+            Some(_) => Checked::new(content, meta).by_length(),
+            None => Checked::new(content, meta).by_md5(),
+        };
+        let digest = |checked: &Checked<'_>| compared.or(checked.passed().md5).unwrap_or_default();
         if meta.len <= PIECE as u64 {
-            let (body, md5) = Self::gathered(meta, content, cx).await?;
+            let body = gathered(meta.len, &mut checked, cx).await?;
+            let md5 = digest(&checked);
+            if meta.md5.is_some() && compared.is_none() && self.comparing.is_due() {
+                let ask = Ask { headers: &headers, body: Some(&body), ..ask };
+                if let Some(reply) = self.find_out(ask, &md5, cx).await {
+                    return Ok((reply, md5));
+                }
+            }
             let text = BASE64_STANDARD.encode(md5);
             headers.push(("content-md5", &text));
             (ask.headers, ask.body) = (&headers, Some(&body));
             return Ok((self.s3.send(ask, cx).await?, md5));
         }
-        // The service compares it before anything is visible, where it is known beforehand.
         let text = meta.md5.map(|md5| BASE64_STANDARD.encode(md5));
         headers.extend(text.as_deref().map(|text| ("content-md5", text)));
         ask.headers = &headers;
-        let mut checked = Checked::new(content, meta).by_md5();
         let reply = self.s3.push(ask, (meta.len, &mut checked), cx).await?;
-        let passed = checked.passed();
-        check(&passed, meta)?;
-        Ok((reply, passed.md5.unwrap_or_default()))
+        check(&checked.passed(), meta)?;
+        Ok((reply, digest(&checked)))
     }
+
+    /// Sends a body with an MD5 that is not its own ([`comparing`](super::comparing)); the reply, if it was taken.
+    async fn find_out(&self, ask: Ask<'_>, md5: &Md5, cx: &Cx<'_>) -> Option<Reply> {
+        let mut other = *md5;
+        other[0] ^= 1;
+        let text = BASE64_STANDARD.encode(other);
+        let headers: Vec<_> = ask.headers.iter().copied().chain([("content-md5", text.as_str())]).collect();
+        let answer = self.s3.ask(&Ask { headers: &headers, ..ask }, cx).await;
+        let code = |reply: &Reply| xml::element(&reply.body, "Code");
+        let (found, reply) = match answer {
+            Ok((reply, _)) if (200..300).contains(&reply.status) => (Some(false), Some(reply)),
+            Ok((reply, _)) if code(&reply).as_deref() == Some("BadDigest") => (Some(true), None),
+            _ => (None, None),
+        };
+        self.comparing.found(found);
+        reply
+    }
+}
+
+/// A small body as a whole.
+async fn gathered(len: u64, checked: &mut Checked<'_>, cx: &Cx<'_>) -> Result<Bytes, Fault> {
+    let first = checked.next(cx).await?.unwrap_or_default();
+    let Some(second) = checked.next(cx).await? else { return Ok(first) };
+    let mut body = BytesMut::with_capacity(usize::try_from(len).unwrap_or(PIECE).min(PIECE));
+    body.extend_from_slice(&first);
+    body.extend_from_slice(&second);
+    while let Some(piece) = checked.next(cx).await? {
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
 }
 
 /// What goes along with an object.

@@ -4,6 +4,7 @@
 //! Every request waits for its permit first and is signed then, so that no signature grows old in a line.
 
 mod bucket;
+mod comparing;
 mod listing;
 mod multipart;
 mod sign;
@@ -291,9 +292,13 @@ impl S3 {
         let told = message.as_deref().and_then(|m| m.lines().next()).unwrap_or_default();
         let colon = if told.is_empty() { "" } else { ": " };
         let text = format!("{}: {} {code}{colon}{told}", call.url, reply.status);
-        let named = Fault::new(class, "status", crate::http::reply::bounded(text));
-        let named = named.with_status(reply.status).with_origin(origin_of(call.url));
-        named.with_retry_after(reply.wait())
+        let text = crate::http::reply::bounded(text);
+        let named = match code.as_str() {
+            // As it is called when the comparison is made here.
+            "BadDigest" => Fault::new(class, "checksum", text),
+            _ => Fault::new(class, "status", text).with_status(reply.status),
+        };
+        named.with_origin(origin_of(call.url)).with_retry_after(reply.wait())
     }
 }
 

@@ -42,7 +42,18 @@ pub(super) fn get(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply 
         let meta = Meta { headers: vec![("content-type".into(), "text/html".into())] };
         Object { body: Body::Bytes(bytes.into()), size: bytes.len() as u64, etag, meta, modified: now() }
     });
+    let object = if has_wrong_etag(ask) { Object { etag: "0".repeat(32), ..object } } else { object };
     send(ask, object, out)
+}
+
+fn has_wrong_etag(ask: &Ask<'_>) -> bool {
+    let of_key = xxhash_rust::xxh3::xxh3_64(ask.target.key.as_bytes());
+    unit(mix(ask.live.seed ^ of_key)) < ask.script.etag_rate
+}
+
+/// Whether what arrived is not what the MD5 says that goes along.
+pub(super) fn is_broken(ask: &Ask<'_>, md5: &[u8]) -> bool {
+    !ask.script.no_digests && ask.header("content-md5").is_some_and(|said| said != base64(md5))
 }
 
 /// What stands where an image should be.
@@ -117,7 +128,7 @@ pub(super) fn put(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply 
     }
     let body = &ask.request.body;
     let md5 = md5_of(std::iter::once(&body[..]));
-    if ask.header("content-md5").is_some_and(|said| said != base64(&md5)) {
+    if is_broken(ask, &md5) {
         return error(out, 400, "BadDigest", "the MD5 is another one");
     }
     let etag = hex(&md5);

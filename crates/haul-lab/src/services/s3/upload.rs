@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::object::{copied, meta};
-use super::sign::base64;
 use super::{Ask, Body, Meta, Object, Reply, State, empty, error, escape, hex, md5_of, now, xml};
 use crate::mix::mix;
 use crate::services::files::range;
@@ -72,7 +71,7 @@ pub(super) fn part(ask: &Ask<'_>, state: &mut State, out: &mut Vec<u8>) -> Reply
     }
     let body = &ask.request.body;
     let md5 = md5_of(std::iter::once(&body[..]));
-    if ask.header("content-md5").is_some_and(|said| said != base64(&md5)) {
+    if super::object::is_broken(ask, &md5) {
         return error(out, 400, "BadDigest", "the MD5 is another one");
     }
     let Some(upload) = state.uploads.all.get_mut(&id) else { return missing(out) };

@@ -56,7 +56,7 @@ fn spec(args: &ServeArgs) -> Result<LabSpec, String> {
 
 fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     type Shares<'a> = (&'a [PerService<f64>], fn(&mut Script, &f64));
-    let numbers: [Shares<'_>; 15] = [
+    let numbers: [Shares<'_>; 16] = [
         (&args.error_rate, |s, v| s.error_rate = *v),
         (&args.drop_rate, |s, v| s.drop_rate = *v),
         (&args.reply_loss, |s, v| s.reply_loss = *v),
@@ -68,6 +68,7 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
         (&args.wrong_rate, |s, v| s.wrong_rate = *v),
         (&args.redirect_rate, |s, v| s.redirect_rate = *v),
         (&args.slow_rate, |s, v| s.slow_rate = *v),
+        (&args.etag_rate, |s, v| s.etag_rate = *v),
         (&args.loop_rate, |s, v| s.loop_rate = *v),
         (&args.shift_rate, |s, v| s.shift_rate = *v),
         (&args.latency, |s, v| s.latency_ms = *v),
@@ -95,7 +96,7 @@ fn script(spec: &mut LabSpec, args: &ScriptArgs) -> Result<(), String> {
     apply_windows(spec, &args.down);
     for s in &mut spec.services {
         (s.script.gzip, s.script.rate_headers) = (args.gzip, args.rate_headers);
-        s.script.no_ranges = args.no_ranges;
+        (s.script.no_ranges, s.script.no_digests) = (args.no_ranges, args.no_digests);
     }
     Ok(())
 }
