@@ -284,19 +284,24 @@ fn keys_that_a_directory_cannot_carry_fail_and_none_is_lost() {
     assert_eq!(files.len(), 21 - bad, "{files:?}");
 }
 
-#[test]
-fn parts_that_arrived_are_not_sent_again_after_a_kill() {
-    let scene = Scene::new();
-    let args = ["old:img-1-120000001", "new:large", "-j4"];
+/// Copies an object of fifteen parts, and is killed when some have arrived.
+fn killed_half_way(scene: &Scene, args: &[&str]) {
     scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
-    let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
-    // One listing, one begin, and some of the fifteen parts.
+    let mut child = scene.command(SECRET_KEY, args).spawn().unwrap();
+    // One listing, one begin, and some of the parts.
     while requests(&scene.new) < 9 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(scene.new.open_uploads(), 1);
+}
+
+#[test]
+fn parts_that_arrived_are_not_sent_again_after_a_kill() {
+    let scene = Scene::new();
+    let args = ["old:img-1-120000001", "new:large", "-j4"];
+    killed_half_way(&scene, &args);
     scene.new.set(Service::S3, |s| s.latency_ms = 0.0).unwrap();
     let before = requests(&scene.old);
     scene.copy(&args).ended(0);
@@ -324,15 +329,8 @@ fn an_object_that_fails_leaves_no_upload() {
 #[test]
 fn an_upload_that_nobody_goes_on_with_is_given_up() {
     let scene = Scene::new();
-    scene.new.set(Service::S3, |s| s.latency_ms = 60.0).unwrap();
     let args = ["old:img-1-120000001", "new:large", "-j4"];
-    let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
-    while requests(&scene.new) < 9 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(scene.new.open_uploads(), 1);
+    killed_half_way(&scene, &args);
     // The object is gone when the next process looks at it: it fails before it comes to its parts.
     scene.old.set(Service::S3, |s| s.missing_rate = 1.0).unwrap();
     scene.copy(&args).ended(3);
