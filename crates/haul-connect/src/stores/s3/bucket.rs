@@ -138,6 +138,8 @@ impl Bucket {
         let (found, reply) = match answer {
             Ok((reply, _)) if (200..300).contains(&reply.status) => (Some(false), Some(reply)),
             Ok((reply, _)) if code(&reply).as_deref() == Some("BadDigest") => (Some(true), None),
+            // It is refused, but not for that.
+            Ok((reply, _)) if reply.status == 400 => (Some(false), None),
             _ => (None, None),
         };
         self.comparing.found(found);
