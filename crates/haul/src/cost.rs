@@ -46,6 +46,11 @@ pub fn machine() -> Option<Duration> {
     busy(&std::fs::read_to_string("/proc/stat").ok()?)
 }
 
+/// Processors that this process may use.
+pub fn processors() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
+}
+
 /// `cpu  user nice system idle iowait irq softirq …`, in hundredths of a second.
 fn busy(stat: &str) -> Option<Duration> {
     let mut fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(|n| n.parse::<u64>());

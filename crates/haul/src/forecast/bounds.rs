@@ -106,7 +106,7 @@ impl Load {
             }
             if let Some((each, processors)) = probed.machine_s.filter(|(each, _)| *each > 0.0) {
                 let says = format!(
-                    "{} of all its processors an item, with the services that are on it",
+                    "{} of all this machine's processors an item, with the services on it",
                     micros(each)
                 );
                 all.push(Bound { what: What::Cpu, per_second: processors / each, says });

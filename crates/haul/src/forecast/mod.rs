@@ -3,6 +3,7 @@
 
 mod bounds;
 mod course;
+mod memory;
 mod probe;
 mod sample;
 mod show;
@@ -11,18 +12,16 @@ mod work;
 
 use haul_core::job::{Concurrency, Job, StepKind};
 
+use crate::cost;
 use crate::drive::Problem;
 use bounds::{Bound, LaneLoad, Load, Probed, What};
+use memory::Memory;
 use probe::{Measured, StepSeen};
 use sample::Items;
 use work::{Kind, Wants};
 
 pub use show::{json, text};
 
-/// What the program itself takes, beyond what `--memory` bounds.
-const PROGRAM: u64 = 12 << 20;
-/// What a connection takes.
-const CONNECTION: u64 = 64 << 10;
 /// A ledger with nothing in it.
 const LEDGER: u64 = 120_000;
 /// What it keeps of a key, and of an item that failed beside its record.
@@ -72,17 +71,6 @@ pub struct Forecast {
     pub measured: Option<Measured>,
 }
 
-/// Bytes of memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    /// Without connections.
-    pub most: u64,
-    /// Each connection adds so much.
-    pub connection: u64,
-    /// Connections, where their number is known.
-    pub connections: Option<u32>,
-}
-
 /// Bytes on a disk.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -118,7 +106,7 @@ impl Forecast {
             item_s,
             start_s,
             growing,
-            memory: memory(job, &steps, measured.as_ref()),
+            memory: memory::of_job(job, &steps, measured.as_ref()),
             disk: Vec::new(),
             crashes: work::crashes(job, &steps),
             near: None,
@@ -324,7 +312,7 @@ fn load(job: &Job, steps: &[StepForecast], measured: Option<&Measured>) -> Load 
         per_second: m.per_second,
         share,
         cpu_s: m.cpu_s / share,
-        machine_s: m.machine_s.map(|s| (s / share, processors())),
+        machine_s: m.machine_s.map(|s| (s / share, cost::processors())),
         growing: m.lanes.iter().any(|l| l.growing),
         serial: job.steps.is_empty() && job.source.pages.is_some() && m.per_second * reads * latency < 1.5,
     });
@@ -338,10 +326,6 @@ fn load(job: &Job, steps: &[StepForecast], measured: Option<&Measured>) -> Load 
         bandwidth: allowed.filter(|_| measured.is_some()).map(|a| (a as f64, incoming)),
         probed,
     }
-}
-
-fn processors() -> f64 {
-    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
 }
 
 /// Seconds of a reply at the pace of the job, unless it then stood in a queue: a queue is no property of the
@@ -397,16 +381,4 @@ fn lanes(
         }
     }
     all
-}
-
-fn memory(job: &Job, steps: &[StepForecast], measured: Option<&Measured>) -> Memory {
-    let mut lanes: Vec<&String> = steps.iter().filter_map(|s| s.lane.as_ref()).collect();
-    lanes.sort();
-    lanes.dedup();
-    let count = u32::try_from(lanes.len().max(1)).unwrap_or(u32::MAX);
-    let connections = match job.limits.concurrency {
-        Concurrency::Fixed(n) | Concurrency::Bounded(_, n) => Some(n.saturating_mul(count)),
-        Concurrency::Auto => measured.map(|m| m.lanes.iter().map(|l| l.limit).sum()),
-    };
-    Memory { most: job.limits.memory + PROGRAM, connection: CONNECTION, connections }
 }
