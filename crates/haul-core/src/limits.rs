@@ -27,6 +27,9 @@ pub const PAGES_AHEAD: usize = 2;
 pub const CATALOG_ROWS: usize = 7 * KIB;
 /// Bytes of their texts.
 pub const CATALOG_BYTES: usize = MIB;
+/// Files without a name that a download keeps open until their commit: the files of some commits. Not more than a
+/// quarter of those that a process may have open.
+pub const NAMELESS_FILES: usize = 1024;
 /// Slices of a source that are read at once: each holds a page, and most a connection.
 pub const SLICES_OPEN: usize = 1024;
 /// Slices that an id range is cut into at the start; more come by splitting, when they are needed.

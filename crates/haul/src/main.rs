@@ -17,6 +17,7 @@ mod jobfile;
 mod log;
 mod lower;
 mod metrics;
+mod open_files;
 mod output;
 mod progress;
 mod report;

@@ -1,6 +1,6 @@
 //! What the system says of local files.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -58,6 +58,76 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::symlink_metadata(to) {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => fs::rename(from, to),
+    }
+}
+
+/// A file without a name on the disk of a directory: it is gone when it is closed before it gets one.
+///
+/// # Errors
+/// `Unsupported` where the system or the file system has none.
+pub(crate) fn create_nameless(dir: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, open};
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(open(dir, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Gives a nameless file its name, unless there is one of that name: `AlreadyExists`.
+pub(crate) fn name_nameless(file: &File, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, linkat};
+        use rustix::io::Errno;
+        match linkat(file, "", CWD, to, AtFlags::EMPTY_PATH) {
+            // Before Linux 6.10 that is only for those who may read every directory.
+            Err(Errno::NOENT | Errno::PERM) => {
+                Ok(linkat(CWD, through_proc(file), CWD, to, AtFlags::SYMLINK_FOLLOW)?)
+            }
+            named => Ok(named?),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Opens a nameless file once more, to be read from its beginning.
+pub(crate) fn reopen(file: &File) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        File::open(through_proc(file))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn through_proc(file: &File) -> String {
+    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file))
+}
+
+/// Files that this process may have open; 0: nobody knows.
+pub(crate) fn open_files() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    {
+        0
     }
 }
 

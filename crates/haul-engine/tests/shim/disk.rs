@@ -149,10 +149,16 @@ impl Disk {
     pub(super) fn play(&mut self, root: &Path, r: &Record<'_>) {
         let file = |disk: &Disk| disk.by_inode.get(&r.a).copied();
         match r.kind {
-            b'C' => {
+            b'C' | b'O' => {
                 self.files.push(File::default());
                 self.by_inode.insert(r.a, self.files.len() - 1);
-                self.come(root, r.data, Node::File(self.files.len() - 1));
+                if r.kind == b'C' {
+                    self.come(root, r.data, Node::File(self.files.len() - 1));
+                }
+            }
+            b'L' => {
+                let id = file(self).unwrap();
+                self.come(root, r.data, Node::File(id));
             }
             b'D' => {
                 let node = Node::Dir(self.new_dir());

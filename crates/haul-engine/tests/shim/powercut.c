@@ -17,6 +17,7 @@
  *
  * A record: one letter, then three little-endian 64-bit numbers a, b, n, then n bytes.
  *   C created    a inode            path        D directory made                   path
+ *   O created    a inode, no name               L given its name  a inode          path
  *   W written    a inode b offset   data        T set to length  a inode b length
  *   R renamed    b length of from   from to     U deleted                          path
  *   S synced     a inode                        Y directory synced                 path
@@ -194,9 +195,28 @@ static int opened(int fd, int existed, int flags, off_t old) {
     return fd;
 }
 
+/* A file without a name in a directory. */
+static int open_nameless(int at, const char *name, int flags, mode_t mode) {
+    REAL(int, openat, int, const char *, int, ...);
+    char path[PATH_MAX];
+    struct stat st;
+    pthread_mutex_lock(&lock);
+    int mine = !path_at(at, name, path) && below(path);
+    int fd = mine && fails() ? -1 : real_openat(at, name, flags, mode);
+    if (mine && fd >= 0 && !fstat(fd, &st)) {
+        *seat(st.st_ino) = st.st_ino;
+        record('O', st.st_ino, 0, NULL, 0);
+    }
+    int e = errno;
+    pthread_mutex_unlock(&lock);
+    errno = e;
+    return fd;
+}
+
 static int open_at(int at, const char *name, int flags, mode_t mode) {
     REAL(int, openat, int, const char *, int, ...);
-    if (!recording() || (flags & O_TMPFILE) == O_TMPFILE) return real_openat(at, name, flags, mode);
+    if (!recording()) return real_openat(at, name, flags, mode);
+    if ((flags & O_TMPFILE) == O_TMPFILE) return open_nameless(at, name, flags, mode);
     pthread_mutex_lock(&lock);
     struct stat st = {0};
     int existed = !fstatat(at, name, &st, 0);
@@ -468,15 +488,25 @@ int mkdirat(int at, const char *name, mode_t mode) {
 
 int mkdir(const char *name, mode_t mode) { return mkdirat(AT_FDCWD, name, mode); }
 
-/* Hard links would be a second name for one inode, which powercut.rs does not know. */
+/* The first name of a nameless file. Other hard links would be a second name for one inode, which powercut.rs does not
+   know. */
 int linkat(int from_at, const char *from, int to_at, const char *to, int flags) {
     REAL(int, linkat, int, const char *, int, const char *, int);
     char path[PATH_MAX];
-    if (recording() && !path_at(to_at, to, path) && below(path)) {
+    struct stat st;
+    if (!recording() || path_at(to_at, to, path) || !below(path)) return real_linkat(from_at, from, to_at, to, flags);
+    pthread_mutex_lock(&lock);
+    int result = -1;
+    if (fstatat(from_at, from, &st, flags & AT_EMPTY_PATH) || st.st_nlink || *seat(st.st_ino) != st.st_ino) {
         errno = EPERM;
-        return -1;
+    } else if (!fails()) {
+        result = real_linkat(from_at, from, to_at, to, flags);
+        if (!result) record_text('L', st.st_ino, path);
     }
-    return real_linkat(from_at, from, to_at, to, flags);
+    int e = errno;
+    pthread_mutex_unlock(&lock);
+    errno = e;
+    return result;
 }
 
 int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }

@@ -48,6 +48,7 @@ impl Ready {
         if !job.secrets.is_empty() {
             super::keep::secrets_safe();
         }
+        crate::open_files::raise();
         runtime.block_on(live.check_secrets())?;
         Ok(Ready { live, runtime, spool, fed: false })
     }

@@ -19,6 +19,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::absent::knows_absent;
+use super::filter::Filter;
 use super::rows::{COLUMNS, Row, SCHEMA, Saved, recent_of, signed, write};
 
 /// Claims and rows of files.
@@ -36,8 +37,8 @@ pub(super) struct Catalog {
     urls: HashMap<u64, u64>,
     /// Names of rows that changed since the last commit.
     changed: Vec<u64>,
-    /// The tree has rows.
-    has_tree: bool,
+    /// Names and URLs of the tree, which most files are not in; none when an earlier process wrote some.
+    of_tree: Option<Filter>,
     /// Some file is known not to exist.
     pub(super) knows_absent: bool,
 }
@@ -74,7 +75,7 @@ impl Catalog {
 
     fn with(conn: rusqlite::Result<Connection>, path: &Path, pass: u64) -> Result<Catalog, Fault> {
         let read = conn.and_then(|conn| {
-            let has_tree = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get(0))?;
+            let has_tree: bool = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get(0))?;
             Ok((has_tree, knows_absent(&conn)?, recent_of(&conn)?, conn))
         });
         let (has_tree, knows_absent, recent, conn) = read.map_err(|e| fault(path, &e))?;
@@ -87,7 +88,7 @@ impl Catalog {
             recent_bytes: 0,
             urls: HashMap::new(),
             changed: Vec::new(),
-            has_tree,
+            of_tree: (!has_tree).then(Filter::default),
             knows_absent,
         };
         recent.into_iter().for_each(|(path, row)| catalog.put(path, row));
@@ -153,7 +154,11 @@ impl Catalog {
         }
         self.begin()?;
         self.merge().map_err(|e| fault(&self.path, &e))?;
-        self.has_tree = true;
+        if let Some(filter) = &mut self.of_tree {
+            for hash in self.recent.keys().chain(self.urls.keys()) {
+                filter.insert(*hash);
+            }
+        }
         (self.recent_bytes, self.changed) = (0, Vec::new());
         self.recent.clear();
         self.urls.clear();
@@ -193,12 +198,17 @@ impl Catalog {
         row.saved.is_some() && row.saved_in == Some(self.pass)
     }
 
+    /// Whether the tree may have something of this name or URL.
+    fn may_have(&self, hash: u64) -> bool {
+        self.of_tree.as_ref().is_none_or(|filter| filter.may_have(hash))
+    }
+
     /// What is known of a name.
     pub(super) fn row(&mut self, path: u64) -> Result<Option<Row>, Fault> {
         if let Some(row) = self.recent.get(&path) {
             return Ok(Some(row.clone()));
         }
-        if !self.has_tree {
+        if !self.may_have(path) {
             return Ok(None);
         }
         self.begin()?;
@@ -216,7 +226,7 @@ impl Catalog {
         if let Some(found) = self.urls.get(&url).and_then(|path| self.recent.get(path)).and_then(saved) {
             return Ok(Some(found));
         }
-        if !self.has_tree {
+        if !self.may_have(url) {
             return Ok(None);
         }
         self.begin()?;

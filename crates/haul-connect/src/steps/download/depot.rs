@@ -1,7 +1,7 @@
 //! Where the files of a run go: what is prepared, what is there, and how done items get theirs.
 //!
 //! ```text
-//! DEST/.haul-part/RUN/NAME.SLICE-SEQ.part     while it arrives
+//! DEST/.haul-part/RUN/NAME.SLICE-SEQ.part     while it arrives; a small one has no name
 //! DEST/NAME                                   with the commit that makes its item done
 //! RUN DIRECTORY/out/files.db                  names and what was saved under them
 //! RUN DIRECTORY/out/receipts.jsonl.zst        a line for each file that was saved
@@ -21,6 +21,7 @@ use haul_core::finish::Finish;
 use haul_core::{Fault, Seq, SliceId};
 use tokio::sync::watch;
 
+use super::body::{Body, Nameless};
 use super::catalog::Catalog;
 use super::finishing::Finishing;
 use super::part::Complete;
@@ -36,7 +37,7 @@ pub(super) type Place = (SliceId, Seq);
 /// A verified file that waits for its commit.
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
-    pub(super) part: PathBuf,
+    pub(super) body: Body,
     /// Relative to the destination.
     pub(super) name: String,
     pub(super) path: u64,
@@ -63,13 +64,15 @@ pub(super) struct Open {
     /// Some part may have a note of an earlier attempt.
     pub(super) noted: AtomicBool,
     parts: PathBuf,
+    /// Where small files have no name until their commit.
+    pub(super) nameless: Option<Arc<Nameless>>,
     /// The destination had no files when it was opened: what is there has come from this process.
     pub(super) was_empty: bool,
     pub(super) catalog: Mutex<Catalog>,
     prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
     kept: Mutex<HashMap<Place, Vec<Prepared>>>,
     /// Verified files by URL, until the catalog has them.
-    landed: Mutex<HashMap<u64, (PathBuf, String, Complete)>>,
+    landed: Mutex<HashMap<u64, (Body, String, Complete)>>,
     /// URLs that are being fetched.
     busy: Mutex<HashMap<u64, watch::Receiver<()>>>,
 }
@@ -93,7 +96,11 @@ impl Depot {
         let was_empty = is_empty(&self.to);
         fs::create_dir_all(&parts).map_err(|e| unwritable(&self.to, &e))?;
         let probe = parts.join(".probe");
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|e| unwritable(&self.to, &e))?;
+        let nameless = Nameless::new(&parts, &probe);
+        if nameless.is_none() {
+            let made = File::create(&probe).and_then(|_| fs::remove_file(&probe));
+            made.map_err(|e| unwritable(&self.to, &e))?;
+        }
         let left = fs::read_dir(&parts).map_err(|e| unwritable(&self.to, &e))?.next().is_some();
         let catalog = Catalog::open(&out.join("files.db"), pass)?;
         let finishing = Finishing::new(self, out, &catalog)?;
@@ -101,6 +108,7 @@ impl Depot {
             dest: self.to.clone(),
             noted: AtomicBool::new(left),
             parts,
+            nameless,
             was_empty,
             catalog: Mutex::new(catalog),
             prepared: Mutex::default(),
@@ -203,11 +211,10 @@ impl Open {
     pub(super) fn discard(&self, files: &[Prepared]) {
         let mut landed = lock(&self.landed);
         for file in files {
-            if landed.get(&file.url).is_some_and(|(part, ..)| *part == file.part) {
+            if landed.get(&file.url).is_some_and(|(body, ..)| body.is(&file.body)) {
                 landed.remove(&file.url);
             }
-            // Unfinished files are swept at the end of the run in any case.
-            let _ = fs::remove_file(&file.part);
+            file.body.discard();
         }
     }
 
@@ -232,14 +239,14 @@ impl Open {
 
     /// A file was verified: others with the same URL are copied from it.
     pub(super) fn land(&self, file: &Prepared) {
-        lock(&self.landed).insert(file.url, (file.part.clone(), file.name.clone(), file.complete));
+        lock(&self.landed).insert(file.url, (file.body.clone(), file.name.clone(), file.complete));
     }
 
     /// An open file with the content of a URL, if there is one, and what is known of it.
     pub(super) fn twin(&self, url: u64) -> Result<Option<(File, Complete)>, Fault> {
-        if let Some((part, name, complete)) = lock(&self.landed).get(&url) {
+        if let Some((body, name, complete)) = lock(&self.landed).get(&url) {
             // It may be getting its name just now.
-            let opened = File::open(part).or_else(|_| File::open(self.target(name)));
+            let opened = body.open().or_else(|_| File::open(self.target(name)));
             if let Ok(file) = opened {
                 return Ok(Some((file, *complete)));
             }

@@ -14,7 +14,7 @@ use haul_core::{Fault, Seq, SliceId};
 use super::catalog::Catalog;
 use super::depot::{Depot, Open, Prepared, lock, unwritable};
 use super::rows::Saved;
-use crate::stores::disk::{disk_fault, rename_new};
+use crate::stores::disk::disk_fault;
 
 /// Directories that are made durable one by one; more are done with one sync of the file system.
 const DIRECTORIES: usize = 8;
@@ -89,7 +89,8 @@ impl Finishing {
         }
         #[cfg(not(target_os = "linux"))]
         files.iter().try_for_each(|file| {
-            File::open(&file.part).and_then(|f| f.sync_all()).map_err(|e| disk_fault(&file.part, &e))
+            let synced = file.body.open().and_then(|f| f.sync_all());
+            synced.map_err(|e| disk_fault(&self.depot.to().join(&file.name), &e))
         })
     }
 
@@ -98,12 +99,12 @@ impl Finishing {
         let mut directories = BTreeSet::new();
         for file in files {
             let target = open.target(&file.name);
-            let moved = match given(file, &target) {
+            let moved = match file.body.give(&target, file.is_new) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     let dir = target.parent().unwrap_or(self.depot.to());
                     directories
                         .extend(dir.ancestors().take_while(|d| *d != self.depot.to()).map(Path::to_owned));
-                    fs::create_dir_all(dir).and_then(|()| given(file, &target))
+                    fs::create_dir_all(dir).and_then(|()| file.body.give(&target, file.is_new))
                 }
                 moved => moved,
             };
@@ -140,11 +141,6 @@ impl Finish for Finishing {
         open.settled(&files);
         Ok(())
     }
-}
-
-/// Gives a file its name.
-fn given(file: &Prepared, target: &Path) -> io::Result<()> {
-    if file.is_new { rename_new(&file.part, target) } else { fs::rename(&file.part, target) }
 }
 
 /// Somebody else's file has got the name meanwhile: it stays, and is found by the next attempt.

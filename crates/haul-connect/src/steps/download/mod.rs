@@ -3,6 +3,7 @@
 
 mod absent;
 mod ask;
+mod body;
 mod catalog;
 mod claims;
 mod compare;
@@ -10,6 +11,7 @@ mod deliver;
 mod depot;
 mod digest;
 mod fetching;
+mod filter;
 mod finishing;
 mod flows;
 mod fresh;
@@ -26,6 +28,7 @@ mod rows;
 mod wanted;
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,11 +48,12 @@ use crate::http::redact::redact;
 use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::stores::disk::{disk_fault, mtime};
+use body::{Body, Written};
 use depot::{Open, Prepared, lock};
 use digest::Digests;
 use flows::Flows;
 use home::Homes;
-use part::{Complete, Expected, Part, check_type};
+use part::{Complete, Expected, NOTED_FROM, Part, check_type};
 use wanted::Wanted;
 
 /// What a download step is made of.
@@ -175,7 +179,7 @@ impl Download {
             return Ok(Got::Prepared(Box::new(kept.swap_remove(at))));
         }
         let began = Instant::now();
-        let (complete, part) = match self.fetch_or_copy(item, &target, open, cx).await? {
+        let (complete, body) = match self.fetch_or_copy(item, &target, open, cx).await? {
             Ok(found) => found,
             Err(Got::Absent(status)) => {
                 lock(&open.catalog).absent(path, url_hash, status)?;
@@ -184,7 +188,7 @@ impl Download {
             Err(other) => return Ok(other),
         };
         let mut prepared = Prepared {
-            part,
+            body,
             name: target.name.clone(),
             path,
             owner,
@@ -238,14 +242,13 @@ impl Download {
         target: &Target<'_>,
         open: &Open,
         cx: &Cx<'_>,
-    ) -> Result<Result<(Complete, std::path::PathBuf), Got>, Fault> {
+    ) -> Result<Result<(Complete, Body), Got>, Fault> {
         let path = open.part(&target.name, (item.slice, item.seq));
         let _fetching = loop {
             if let Some((mut file, complete)) = open.twin(target.url_hash)?
                 && target.wanted.checksum.is_none()
             {
-                let copied = copy(&mut file, &path, &complete, target)?;
-                return Ok(Ok((copied, path)));
+                return copy(&mut file, path, &complete, (target, open)).map(Ok);
             }
             match open.begin(target.url_hash) {
                 Ok(fetching) => break fetching,
@@ -261,12 +264,13 @@ impl Download {
             url: target.url_hash,
             keep_free: self.spec.keep_free,
             noted: &open.noted,
+            nameless: open.nameless.as_ref(),
         };
-        let part = Mutex::new(Part::open(path.clone(), &expected)?);
+        let part = Mutex::new(Part::open(path, &expected)?);
         let fetched = self.fetch(&part, target, cx).await;
         let mut part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
         match fetched {
-            Ok(None) => part.finish(target.url).await.map(|complete| Ok((complete, path))),
+            Ok(None) => part.finish(target.url).await.map(Ok),
             Ok(Some(got)) => {
                 part.discard();
                 Ok(Err(got))
@@ -315,12 +319,13 @@ pub(crate) fn crc_of(path: &std::path::Path) -> std::io::Result<u32> {
 /// Copies a verified file, which may be expected to be of another type here.
 fn copy(
     from: &mut std::fs::File,
-    to: &std::path::Path,
+    to: PathBuf,
     complete: &Complete,
-    target: &Target<'_>,
-) -> Result<Complete, Fault> {
-    let broken = |e: std::io::Error| disk_fault(to, &e);
-    let mut out = std::fs::File::create(to).map_err(broken)?;
+    (target, open): (&Target<'_>, &Open),
+) -> Result<(Complete, Body), Fault> {
+    let broken = |e: std::io::Error| disk_fault(&to, &e);
+    let nameless = open.nameless.as_ref().filter(|_| complete.bytes < NOTED_FROM);
+    let out = Written::create(&to, nameless).map_err(broken)?;
     let mut digests = Digests::new(None);
     let (mut buffer, mut len) = (vec![0; 128 * 1024], 0);
     loop {
@@ -332,14 +337,13 @@ fn copy(
         if len == 0
             && let Err(fault) = check_type(&buffer[..n], &target.wanted.ext, target.url)
         {
-            // What was created is empty, and in nobody's way if it cannot be removed.
-            let _ = std::fs::remove_file(to);
+            Body::new(to, out).discard();
             return Err(fault);
         }
         if n == 0 {
             break;
         }
-        out.write_all(&buffer[..n]).map_err(broken)?;
+        (&*out).write_all(&buffer[..n]).map_err(broken)?;
         digests.update(&buffer[..n]);
         len += n as u64;
     }
@@ -348,7 +352,7 @@ fn copy(
         return Err(Fault::transient("copy", "a file changed while it was copied"));
     }
     let meta = out.metadata().map_err(broken)?;
-    Ok(Complete { bytes: len, mtime: mtime(&meta), crc })
+    Ok((Complete { bytes: len, mtime: mtime(&meta), crc }, Body::new(to, out)))
 }
 
 #[async_trait]

@@ -79,7 +79,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 }
 
 /// Takes what follows in a file.
-pub(super) fn digest_rest(file: &mut File, from: u64, digests: &mut Digests) -> io::Result<()> {
+pub(super) fn digest_rest(mut file: &File, from: u64, digests: &mut Digests) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;
     let mut buffer = vec![0; 128 * 1024];
     loop {

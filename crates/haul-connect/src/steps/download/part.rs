@@ -3,7 +3,7 @@
 //!
 //! A large one has a note beside it: after a crash of the program it goes on where it was.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use haul_core::limits::{SPREAD_FROM, SPREAD_NOTED};
 use haul_core::{Fault, FaultClass};
 
+use super::body::{Body, Nameless, Written};
 use super::digest::{Checksum, Digests};
 use super::flows::Flow;
 use super::kind::{self, Mismatch};
@@ -24,7 +25,7 @@ use crate::http::reply::{bounded, excerpt, origin_of};
 use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room};
 
 /// A file below this is not worth a note: it is fetched again.
-const NOTED_FROM: u64 = 1024 * 1024;
+pub(super) const NOTED_FROM: u64 = 1024 * 1024;
 
 /// The code of a connection whose part another has brought meanwhile.
 pub(super) const LATE: &str = "late";
@@ -40,6 +41,8 @@ pub(super) struct Expected<'a> {
     pub(super) keep_free: u64,
     /// Whether there may be notes; set when one is left.
     pub(super) noted: &'a AtomicBool,
+    /// Where small files have no name.
+    pub(super) nameless: Option<&'a Arc<Nameless>>,
 }
 
 /// A file that is complete and right.
@@ -54,7 +57,7 @@ pub(super) struct Complete {
 pub(super) struct Part<'a> {
     path: PathBuf,
     expected: &'a Expected<'a>,
-    file: Option<File>,
+    file: Option<Written>,
     digests: Digests,
     /// Bytes from the beginning that the checksums have seen.
     digested: u64,
@@ -107,7 +110,7 @@ impl<'a> Part<'a> {
             return Ok(());
         }
         (self.ranges, self.spread) = (Ranges::new(note.length, there), note.there.is_some());
-        (self.file, self.noted, self.noted_len) = (Some(file), true, self.ranges.len());
+        (self.file, self.noted, self.noted_len) = (Some(Written::named(file)), true, self.ranges.len());
         self.validator = Some(note.validator.clone());
         Ok(())
     }
@@ -118,8 +121,9 @@ impl<'a> Part<'a> {
             // It speaks of what is not there any more.
             Note::remove(&self.path);
         }
-        if let Some(file) = self.file.as_ref().filter(|_| self.ranges.len() > 0) {
+        if let Some(file) = self.file.take_if(|_| self.ranges.len() > 0).filter(|f| !f.is_nameless()) {
             file.set_len(0).map_err(|e| self.broken(&e))?;
+            self.file = Some(file);
         }
         self.generation += u32::from(self.ranges.len() > 0);
         (self.digests, self.digested) = (Digests::new(self.expected.checksum), 0);
@@ -247,7 +251,7 @@ impl<'a> Part<'a> {
     }
 
     /// Checks it as a whole and closes it.
-    pub(super) async fn finish(mut self, url: &Url) -> Result<Complete, Fault> {
+    pub(super) async fn finish(mut self, url: &Url) -> Result<(Complete, Body), Fault> {
         let bytes = self.ranges.len();
         if bytes == 0 {
             return Err(empty(url));
@@ -258,7 +262,7 @@ impl<'a> Part<'a> {
         if from < bytes {
             // A long way through the file, which is not to hold up everything else.
             let read = tokio::task::spawn_blocking(move || {
-                digest_rest(&mut file, from, &mut digests).map(|()| (file, digests))
+                digest_rest(&file, from, &mut digests).map(|()| (file, digests))
             });
             let read = read.await.map_err(|e| Fault::transient("part", bounded(e.to_string())))?;
             (file, digests) = read.map_err(|e| self.broken(&e))?;
@@ -271,12 +275,12 @@ impl<'a> Part<'a> {
             // Without its part it would only be in the way.
             Note::remove(&self.path);
         }
-        Ok(Complete { bytes, mtime: mtime(&meta), crc })
+        Ok((Complete { bytes, mtime: mtime(&meta), crc }, Body::new(self.path, file)))
     }
 
     /// Removes what was written.
     pub(super) fn discard(self) {
-        if self.file.is_some() || self.noted {
+        if self.file.is_some_and(|file| !file.is_nameless()) || self.noted {
             let _ = fs::remove_file(&self.path);
             Note::remove(&self.path);
         }
@@ -293,9 +297,8 @@ impl<'a> Part<'a> {
 
     fn create(&mut self) -> Result<(), Fault> {
         if self.file.is_none() {
-            let mut options = OpenOptions::new();
-            let opened = options.read(true).write(true).create(true).truncate(true).open(&self.path);
-            self.file = Some(opened.map_err(|e| self.broken(&e))?);
+            let nameless = self.expected.nameless.filter(|_| self.ranges.whole() < NOTED_FROM);
+            self.file = Some(Written::create(&self.path, nameless).map_err(|e| self.broken(&e))?);
         }
         Ok(())
     }

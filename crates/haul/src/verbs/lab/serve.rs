@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::per_service::{PerService, apply, apply_windows, stranger};
 use super::{ScriptArgs, ServeArgs};
+use crate::open_files;
 
 const USAGE: u8 = 64;
 
@@ -23,7 +24,7 @@ pub(super) fn run(args: &ServeArgs) -> u8 {
 
 fn play(args: &ServeArgs) -> Result<(), LabError> {
     let spec = spec(args).map_err(LabError::Spec)?;
-    raise_open_files();
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lab = Lab::start(&spec)?;
     if !args.quiet {
@@ -210,16 +211,4 @@ async fn told_to_end() -> io::Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await
-}
-
-/// A thousand requests in flight to each service need more open files than the usual 1,024.
-fn raise_open_files() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        // Refused: connections beyond the limit wait, which the client sees as latency.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
 }

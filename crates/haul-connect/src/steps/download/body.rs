@@ -1,0 +1,139 @@
+//! What was written of a file before its commit: under a name among the parts, or without any. A small file is
+//! nameless where the file system can do that: it then gets one name instead of two, no directory is held while it
+//! arrives, and nothing of it is left by a crash.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use haul_core::limits::NAMELESS_FILES;
+
+use crate::stores::disk::{create_nameless, name_nameless, open_files, rename_new, reopen};
+
+/// Gives out nameless files; each is open until it has its name.
+pub(super) struct Nameless {
+    dir: PathBuf,
+    /// How many more may be open.
+    free: AtomicUsize,
+}
+
+impl Nameless {
+    /// Tries it once, under a name that is free again afterwards; `None`: not here.
+    pub(super) fn new(dir: &Path, probe: &Path) -> Option<Arc<Self>> {
+        create_nameless(dir).and_then(|file| name_nameless(&file, probe)).ok()?;
+        fs::remove_file(probe).ok()?;
+        let free = AtomicUsize::new(NAMELESS_FILES.min(open_files() / 4));
+        Some(Arc::new(Nameless { dir: dir.to_owned(), free }))
+    }
+
+    fn create(self: &Arc<Self>) -> Option<Written> {
+        let less = |free: usize| free.checked_sub(1);
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        let seat = Seat(self.clone());
+        let file = create_nameless(&self.dir).ok()?;
+        Some(Written { file, seat: Some(seat) })
+    }
+}
+
+/// One of the nameless files that may be open.
+#[derive(Debug)]
+struct Seat(Arc<Nameless>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Nameless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Nameless")
+    }
+}
+
+/// A file that is open to be written.
+#[derive(Debug)]
+pub(super) struct Written {
+    file: File,
+    seat: Option<Seat>,
+}
+
+impl Written {
+    /// A new one, nameless if that is wanted and possible, and with the name of its part otherwise.
+    pub(super) fn create(part: &Path, nameless: Option<&Arc<Nameless>>) -> io::Result<Self> {
+        if let Some(written) = nameless.and_then(Nameless::create) {
+            return Ok(written);
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(part)?;
+        Ok(Written { file, seat: None })
+    }
+
+    /// One that was there.
+    pub(super) fn named(file: File) -> Self {
+        Written { file, seat: None }
+    }
+
+    pub(super) fn is_nameless(&self) -> bool {
+        self.seat.is_some()
+    }
+}
+
+impl Deref for Written {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+/// A whole file that waits for its name.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    /// Where it is if it has a name; nobody else uses it.
+    part: PathBuf,
+    nameless: Option<Arc<Written>>,
+}
+
+impl Body {
+    /// Of what was written as this part.
+    pub(super) fn new(part: PathBuf, written: Written) -> Self {
+        let nameless = written.is_nameless().then(|| Arc::new(written));
+        Body { part, nameless }
+    }
+
+    /// Opens it to be read.
+    pub(super) fn open(&self) -> io::Result<File> {
+        self.nameless.as_ref().map_or_else(|| File::open(&self.part), |written| reopen(written))
+    }
+
+    /// Gives it its name. A new one replaces nothing: `AlreadyExists`.
+    pub(super) fn give(&self, to: &Path, is_new: bool) -> io::Result<()> {
+        match &self.nameless {
+            Some(written) if is_new => name_nameless(written, to),
+            None if is_new => rename_new(&self.part, to),
+            None => fs::rename(&self.part, to),
+            Some(written) => {
+                // Only what has a name replaces another; an earlier attempt may have come as far.
+                let _ = fs::remove_file(&self.part);
+                name_nameless(written, &self.part)?;
+                fs::rename(&self.part, to)
+            }
+        }
+    }
+
+    /// Removes it, unless it goes by itself.
+    pub(super) fn discard(&self) {
+        if self.nameless.is_none() {
+            // Unfinished files are swept at the end of the run in any case.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+
+    pub(super) fn is(&self, other: &Body) -> bool {
+        self.part == other.part
+    }
+}
