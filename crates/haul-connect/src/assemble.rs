@@ -166,7 +166,8 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
     let mut opener = source(job, context, &client, &mut steps)?;
     // What is only looked at claims no names.
     let downloads = steps.downloads.take().filter(|_| context.witness.is_none()).inspect(|d| {
-        opener = Arc::new(Claiming::new(opener.clone(), d.files.clone(), d.depot.clone()));
+        let filters = leading_filters(job);
+        opener = Arc::new(Claiming::new(opener.clone(), d.files.clone(), d.depot.clone(), filters));
     });
     // Last: a job that cannot run leaves no empty file behind.
     let output = match (&job.output, context.output) {
@@ -189,6 +190,15 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
         client,
         credentials: steps.credentials.into_values().collect(),
     })
+}
+
+/// Those that see each record as it was read. Their steps have said what is wrong with them.
+fn leading_filters(job: &Job) -> Vec<Expr> {
+    let filters = job.steps.iter().map_while(|step| match &step.kind {
+        StepKind::Filter { expr } => Some(expr),
+        _ => None,
+    });
+    filters.filter_map(|text| Expr::compile(text).ok()).collect()
 }
 
 fn source(

@@ -8,10 +8,11 @@ use haul_core::source::Rereading;
 use haul_core::{Cursor, Cx, Fault, Fingerprint, Item, Opener, Page, Seq, Slice, SliceId, Source};
 
 use super::catalog::Catalog;
-use super::depot::{Depot, lock};
+use super::depot::{Depot, Open, lock};
 use super::names;
 use super::rows::Row;
 use super::wanted::WantedFiles;
+use crate::expr::Expr;
 
 /// The name under which an owner's file of a URL is saved: its own, or another when that is taken. Claims
 /// it.
@@ -37,21 +38,47 @@ pub(super) fn name(
 /// A source whose items claim the names of their files as they are read.
 pub struct Claiming {
     inner: Arc<dyn Opener>,
-    files: Arc<WantedFiles>,
-    depot: Arc<Depot>,
+    claims: Arc<Claims>,
 }
 
 impl Claiming {
-    /// Over a source.
-    pub fn new(inner: Arc<dyn Opener>, files: Arc<WantedFiles>, depot: Arc<Depot>) -> Self {
-        Claiming { inner, files, depot }
+    /// Over a source. Items for which one of `filters` is not true claim nothing: no step will see them.
+    pub fn new(
+        inner: Arc<dyn Opener>,
+        files: Arc<WantedFiles>,
+        depot: Arc<Depot>,
+        filters: Vec<Expr>,
+    ) -> Self {
+        Claiming { inner, claims: Arc::new(Claims { files, depot, filters }) }
+    }
+}
+
+/// What items claim, and where.
+struct Claims {
+    files: Arc<WantedFiles>,
+    depot: Arc<Depot>,
+    filters: Vec<Expr>,
+}
+
+impl Claims {
+    /// What is wrong with a record is said when its turn comes.
+    fn of(&self, item: &Item, open: &Open) -> Result<(), Fault> {
+        let passes = |filter: &Expr| filter.test_record(&item.record).unwrap_or(false);
+        if !self.filters.iter().all(passes) {
+            return Ok(());
+        }
+        let Ok(wanted) = self.files.of(item) else { return Ok(()) };
+        let mut catalog = lock(&open.catalog);
+        for file in &wanted {
+            name(&mut catalog, &file.name, file.owner(&item.key), file.url_hash())?;
+        }
+        Ok(())
     }
 }
 
 struct Reading {
     inner: Box<dyn Source>,
-    files: Arc<WantedFiles>,
-    depot: Arc<Depot>,
+    claims: Arc<Claims>,
 }
 
 #[async_trait]
@@ -60,7 +87,7 @@ impl Source for Reading {
         let page = self.inner.next_page(cx).await?;
         let Some(page) = page else { return Ok(None) };
         // Without a run (a trial) there is nothing to claim.
-        let Ok(open) = self.depot.get() else { return Ok(Some(page)) };
+        let Ok(open) = self.claims.depot.get() else { return Ok(Some(page)) };
         for new in &page.items {
             let Ok(record) = &new.record else { continue };
             let item = Item {
@@ -70,12 +97,7 @@ impl Source for Reading {
                 position: new.position,
                 record: record.clone(),
             };
-            // What is wrong with a record is said when its turn comes.
-            let Ok(wanted) = self.files.of(&item) else { continue };
-            let mut catalog = lock(&open.catalog);
-            for file in &wanted {
-                name(&mut catalog, &file.name, file.owner(&item.key), file.url_hash())?;
-            }
+            self.claims.of(&item, open)?;
         }
         Ok(Some(page))
     }
@@ -94,7 +116,7 @@ impl Opener for Claiming {
         cx: &Cx<'_>,
     ) -> Result<Box<dyn Source>, Fault> {
         let inner = self.inner.open(slice, from, cx).await?;
-        Ok(Box::new(Reading { inner, files: self.files.clone(), depot: self.depot.clone() }))
+        Ok(Box::new(Reading { inner, claims: self.claims.clone() }))
     }
 
     async fn fingerprint(&self, upto: &Cursor, cx: &Cx<'_>) -> Result<Fingerprint, Fault> {
