@@ -24,7 +24,8 @@ pub struct Fingerprint(pub String);
 pub struct Slice {
     /// Unique within the run.
     pub id: SliceId,
-    /// First position, as the source writes it (empty: from the start).
+    /// First position, as the source writes it (empty: from the start), without line feeds: what follows one
+    /// is the engine's.
     pub lo: String,
     /// End, excluded, as the source writes it (empty: to the end).
     pub hi: String,
@@ -111,6 +112,9 @@ pub enum Rereading {
     Seek,
     /// It is fed again from its start (a pipe): keys are compared with the key log.
     Refeed,
+    /// It can be reopened at a cursor, and its keys come in ascending order, each once: each slice is compared
+    /// with what was logged of it (the keys of a store).
+    Ordered,
     /// It can be reopened at a cursor; what was read to its end is not read again (pages of an API).
     Once,
 }

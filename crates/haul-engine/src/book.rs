@@ -48,6 +48,11 @@ impl Book {
         }
     }
 
+    /// A slice that begins now, not at its own beginning.
+    pub(crate) fn begun_at(slice: Slice, cursor: Option<Cursor>) -> Self {
+        Book { next: Resume { cursor, first: Seq(0) }, ..Book::new(slice) }
+    }
+
     /// A slice that the ledger knows. `rows` are the seqs that have a row: they are behind us even
     /// where the bitmaps do not say so (an intent that never got its outcome).
     pub(crate) fn restore(slice: &RecoveredSlice, rows: &[Seq]) -> Self {

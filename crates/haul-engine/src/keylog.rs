@@ -75,8 +75,9 @@ impl<'a> KeyLog<'a> {
 
     /// A slice whose input changed was followed by its child in the middle.
     fn end_of(&self, slice: &RecoveredSlice) -> u64 {
-        let child = self.slices.iter().find(|s| s.slice.parent == Some(slice.slice.id));
-        child.map_or(slice.keys, |c| parent_end(&c.slice).0.min(slice.keys))
+        let mut children = self.slices.iter().filter(|s| s.slice.parent == Some(slice.slice.id));
+        let end = children.find_map(|child| parent_end(&child.slice));
+        end.map_or(slice.keys, |end| end.0.min(slice.keys))
     }
 }
 
@@ -98,6 +99,17 @@ pub(crate) fn done_keys(
         }
     })?;
     Ok(done)
+}
+
+/// The keys of a slice from an item on, as far as they were logged.
+pub(crate) fn logged_keys(
+    slice: &RecoveredSlice,
+    from: Seq,
+    ledger: &mut dyn Ledger,
+) -> Result<Vec<KeyHash>, LedgerError> {
+    let mut keys = Vec::new();
+    each_key(slice, from.0, slice.keys, ledger, |_, key| keys.push(key))?;
+    Ok(keys)
 }
 
 /// Takes away what a slice has read and so used up.

@@ -3,7 +3,10 @@
 //! A source that can seek shows by its fingerprint that the prefix before the stored cursor still
 //! stands; only the few items after it are compared key by key with the key log. When the prefix
 //! changed, or input is fed again (a pipe), every key is compared from the start. From the first
-//! mismatch on the policy decides, and a new slice reads what comes.
+//! mismatch on the policy decides, and a new slice reads what comes. Ranges of keys in order are compared each
+//! by itself ([`ordered`]).
+
+mod ordered;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -72,9 +75,18 @@ pub(crate) struct Situation<'a> {
     pub(crate) cx: &'a Cx<'a>,
 }
 
-/// A slice that reads changed input keeps in its `lo` the seq at which its parent ended.
-pub(crate) fn parent_end(slice: &Slice) -> Seq {
-    Seq(slice.parent.and_then(|_| slice.lo.parse().ok()).unwrap_or(0))
+/// A slice that reads changed input keeps at the end of its `lo` the seq at which its parent ended.
+pub(crate) fn parent_end(slice: &Slice) -> Option<Seq> {
+    let (_, seq) = slice.lo.rsplit_once('\n')?;
+    slice.parent.and_then(|_| seq.parse().ok()).map(Seq)
+}
+
+/// The slice that reads what comes since the input of its parent changed, at an item of it.
+fn instead_of(parent: &Slice, end: Seq, recovered: &Recovered, before: usize) -> Slice {
+    let last = recovered.slices.iter().map(|r| r.slice.id.0).max().unwrap_or(0);
+    let id = SliceId(last + 1 + u32::try_from(before).unwrap_or(u32::MAX));
+    let lo = parent.lo.split('\n').next().unwrap_or_default();
+    Slice { id, lo: format!("{lo}\n{end}"), hi: parent.hi.clone(), parent: Some(parent.id) }
 }
 
 /// A run that begins.
@@ -106,12 +118,18 @@ pub(crate) async fn resume(recovered: &Recovered, s: &mut Situation<'_>) -> Resu
             standing.reading.push(Reading::at(slice.slice.clone(), cursor, first));
         }
     }
+    if s.opener.rereading() == Rereading::Ordered {
+        if s.key_log {
+            ordered::compare(&mut standing, recovered, s).await?;
+        }
+        return Ok(standing);
+    }
     // Only a source that is one chain can change under us; ranges of an API are what they are.
     let Some(last) = recovered.slices.last().filter(|_| standing.reading.len() == 1 && s.key_log) else {
         return Ok(standing);
     };
     let same = match s.opener.rereading() {
-        Rereading::Refeed | Rereading::Once => false,
+        Rereading::Refeed | Rereading::Once | Rereading::Ordered => false,
         Rereading::Seek => match &last.resume.cursor {
             None => last.slice.parent.is_none(),
             Some(cursor) => {
@@ -188,7 +206,7 @@ fn continue_after(
     reading.opened = Some(opened);
     if let Some(parent) = last.slice.parent.filter(|_| s.if_changed != IfChanged::All) {
         // The input changed in an earlier process: what was done before that is still skipped.
-        let end = parent_end(&last.slice);
+        let end = parent_end(&last.slice).unwrap_or_default();
         reading.skip = done_keys(&recovered.slices, (parent, end), &standing.books, s.ledger)?;
         used_keys(&mut reading.skip, last, s.ledger)?;
     }
@@ -259,8 +277,7 @@ fn changed_at(
         s.opener.name(),
         seq.0 + 1
     ));
-    let next = SliceId(recovered.slices.iter().map(|r| r.slice.id.0).max().unwrap_or(0) + 1);
-    let slice = Slice { id: next, lo: seq.to_string(), hi: String::new(), parent: Some(id) };
+    let slice = instead_of(&Slice { id, ..Slice::whole() }, seq, recovered, 0);
     let mut reading = Reading::at(slice.clone(), None, Seq(0));
     reading.opened = Some(opened);
     if s.if_changed == IfChanged::SkipDone {
@@ -270,7 +287,7 @@ fn changed_at(
     for book in standing.books.values_mut() {
         book.set_state(SliceState::Superseded);
     }
-    standing.books.insert(next, Book::new(slice));
+    standing.books.insert(slice.id, Book::new(slice));
     standing.reading = vec![reading];
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use haul_core::ledger::SliceState;
 use haul_core::ledger::{Commit, Ledger, Recovered};
 use haul_core::{Clock, Counts, Cx, Fault, Opener, SliceId, limits};
 use tokio::sync::mpsc;
@@ -342,9 +341,9 @@ fn slots(stages: &[crate::orders::Stage], lanes: &Arc<LaneSet>, meters: &[Arc<Me
 fn read_so_far(recovered: &Recovered, reading: &[Reading]) -> std::collections::HashMap<SliceId, ReadSoFar> {
     let known = recovered.slices.iter().map(|s| {
         // A slice whose input changed ended where its child begins.
-        let children = || recovered.slices.iter().find(|c| c.slice.parent == Some(s.slice.id));
-        let child = if s.state == SliceState::Superseded { children() } else { None };
-        let end = child.map_or(s.keys.max(s.resume.first.0), |c| crate::resume::parent_end(&c.slice).0);
+        let mut children = recovered.slices.iter().filter(|c| c.slice.parent == Some(s.slice.id));
+        let ended = children.find_map(|child| crate::resume::parent_end(&child.slice));
+        let end = ended.map_or(s.keys.max(s.resume.first.0), |end| end.0);
         (s.slice.id, ReadSoFar { items: end, logged: s.keys })
     });
     let mut read: std::collections::HashMap<_, _> = known.collect();
@@ -352,7 +351,7 @@ fn read_so_far(recovered: &Recovered, reading: &[Reading]) -> std::collections::
     // One that this process made, since it found the input changed.
     for r in reading.iter().filter(|r| !before.contains(&r.slice.id)) {
         if let Some(parent) = r.slice.parent.and_then(|p| read.get_mut(&p)) {
-            parent.items = crate::resume::parent_end(&r.slice).0;
+            parent.items = crate::resume::parent_end(&r.slice).map_or(parent.items, |end| end.0);
         }
     }
     read

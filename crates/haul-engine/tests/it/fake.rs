@@ -87,7 +87,7 @@ impl Opener for Texts {
 
     async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         let at = match self.rereading {
-            Rereading::Seek => from.map_or(0, offset),
+            Rereading::Seek | Rereading::Ordered => from.map_or(0, offset),
             Rereading::Refeed | Rereading::Once => 0,
         };
         Ok(Box::new(Reading(self.clone(), at)))

@@ -12,6 +12,7 @@ mod engine;
 mod fake;
 mod flat;
 mod interleave;
+mod ordered;
 mod waiting;
 // `cfg(test)` tells clippy that functions beside the tests may unwrap as well.
 #[cfg(all(test, target_os = "linux"))]
