@@ -154,6 +154,8 @@ pub const CONNECTION_IDLE_AGE: Duration = Duration::from_secs(55);
 pub const DNS_NAMES: usize = 1024;
 /// Objects of a store listed at once: what an S3 reply holds at most.
 pub const LISTED: usize = 1000;
+/// Ranges of a listing that are read at once: each holds a reply of either end, 300 kB.
+pub const LISTINGS_AT_ONCE: usize = 16;
 /// Names of one directory held while it is listed in order: a directory of a million is read 31 times,
 /// in 4 MB.
 pub const LISTED_NAMES: usize = 32_768;

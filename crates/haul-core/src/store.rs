@@ -143,6 +143,13 @@ pub trait Parts: Send + Sync {
     async fn open_uploads(&self, key: &Key, cx: &Cx<'_>) -> Result<Vec<Box<str>>, Fault>;
 }
 
+/// What a store can do that finds places in the order of its keys.
+#[async_trait]
+pub trait Finder: Send + Sync {
+    /// The first key with a prefix that is greater than a text, in one request; `None`: there is none.
+    async fn first_after(&self, prefix: &Key, text: &Key, cx: &Cx<'_>) -> Result<Option<Key>, Fault>;
+}
+
 /// Objects under keys.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -186,6 +193,11 @@ pub trait Store: Send + Sync {
     /// Whether the first objects of a listing are known before all are.
     fn lists_at_once(&self) -> bool {
         true
+    }
+
+    /// How it finds places among its keys; `None`: a listing of it is read from one end to the other.
+    fn finder(&self) -> Option<&dyn Finder> {
+        None
     }
 
     /// How it takes objects in parts; `None`: it takes any as a whole.

@@ -4,18 +4,20 @@
 //! counterpart is there already says so (`"there": true`): on an unchanged pair no object is asked for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use haul_core::item::{Key, Position};
 use haul_core::limits::PAGE_ITEMS;
 use haul_core::record::{Record, write_json_string};
-use haul_core::source::{Cursor, Fingerprint, NewItem, Page, Rereading, Slice, Source};
+use haul_core::source::{Cursor, Extent, Fingerprint, NewItem, Page, Rereading, Slice, Source};
 use haul_core::store::{Listed, Listing};
 use haul_core::{Cx, Fault, Opener};
 
 use super::Place;
 use super::pairs::compare;
+use super::range::{Range, Ranges};
 
 /// Opens listings.
 pub struct KeysOpener {
@@ -23,13 +25,14 @@ pub struct KeysOpener {
     /// Where the job copies to.
     to: Option<Place>,
     name: String,
+    ranges: Arc<Ranges>,
 }
 
 impl KeysOpener {
     /// The keys of a place; those of `to` are compared with them.
     pub fn new(from: Place, to: Option<Place>) -> Self {
         let name = from.to_string();
-        KeysOpener { from, to, name }
+        KeysOpener { from, to, name, ranges: Arc::default() }
     }
 }
 
@@ -39,8 +42,11 @@ impl Opener for KeysOpener {
         vec![Slice::whole()]
     }
 
-    async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
-        let (read, after) = from.map_or((0, None), |cursor| {
+    async fn open(&self, slice: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
+        // What follows a line feed is the engine's.
+        let lo = slice.lo.split('\n').next().unwrap_or_default();
+        let key = |text: &str| Some(text).filter(|text| !text.is_empty()).map(unescaped);
+        let (read, after) = from.map_or((0, key(lo)), |cursor| {
             let (count, key) = cursor.0.split_once('|').unwrap_or(("0", &cursor.0));
             (count.parse().unwrap_or(0), Some(unescaped(key)))
         });
@@ -48,7 +54,8 @@ impl Opener for KeysOpener {
             let after = after.as_ref().map(|key| self.from.counterpart(key, to));
             Ahead::new(to.clone(), after)
         });
-        Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, read }))
+        let range = Range::new(&self.ranges, &self.from.prefix, (lo, after.as_ref()), key(&slice.hi));
+        Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, range, read }))
     }
 
     async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
@@ -61,7 +68,7 @@ impl Opener for KeysOpener {
     }
 
     fn rereading(&self) -> Rereading {
-        Rereading::Seek
+        Rereading::Ordered
     }
 
     fn name(&self) -> &str {
@@ -69,10 +76,10 @@ impl Opener for KeysOpener {
     }
 }
 
-/// Keys in cursors, which are text: those that are not UTF-8 by their bytes.
-fn escaped(key: &Key) -> String {
+/// Keys in cursors and slices, which are text in one line: those that are not by their bytes.
+pub(super) fn escaped(key: &Key) -> String {
     match std::str::from_utf8(&key.0) {
-        Ok(text) if !text.starts_with(ESCAPED) => text.to_owned(),
+        Ok(text) if !text.starts_with(ESCAPED) && !text.contains('\n') => text.to_owned(),
         _ => format!("{ESCAPED}{}", haul_core::cx::hex(&key.0)),
     }
 }
@@ -99,6 +106,11 @@ pub(super) struct Ahead {
 impl Ahead {
     pub(super) fn new(place: Place, after: Option<Key>) -> Self {
         Ahead { place, after, listing: None, ahead: VecDeque::new(), ended: false }
+    }
+
+    /// Whether the next object has to be asked for.
+    fn is_asking(&self) -> bool {
+        self.ahead.is_empty() && !self.ended
     }
 
     /// Makes sure that the next object is known, if there is one.
@@ -142,22 +154,38 @@ impl Ahead {
     }
 }
 
-/// The keys, being read.
+/// The keys of a range, being read.
 struct Keys {
     from: Ahead,
     there: Option<Ahead>,
+    range: Arc<Range>,
     read: u64,
+}
+
+impl Keys {
+    /// Makes sure that the next keys are known. Both ends side by side: an unchanged pair is all listings.
+    async fn fill(&mut self, cx: &Cx<'_>) -> Result<(), Fault> {
+        let Keys { from, there, range, .. } = self;
+        let (place, asking) = (from.place.clone(), from.is_asking());
+        let look = async {
+            // Beside a request that is to be waited for in any case.
+            if asking { range.look(&place, cx).await } else { Ok(()) }
+        };
+        let there = async {
+            match there {
+                Some(there) => there.fill(cx).await,
+                None => Ok(()),
+            }
+        };
+        try_join3(look, from.fill(cx), there).await.map(drop)
+    }
 }
 
 #[async_trait]
 impl Source for Keys {
     async fn next_page(&mut self, cx: &Cx<'_>) -> Result<Option<Page>, Fault> {
-        match &mut self.there {
-            // Side by side: an unchanged pair is all listings.
-            Some(there) => _ = try_join(self.from.fill(cx), there.fill(cx)).await?,
-            None => self.from.fill(cx).await?,
-        }
-        let count = self.from.ahead.len().min(PAGE_ITEMS);
+        self.fill(cx).await?;
+        let count = self.range.count(self.from.ahead.iter().take(PAGE_ITEMS).map(|object| &object.key));
         // Everything that can fail comes before anything is taken.
         let mut same = Vec::with_capacity(count);
         for object in self.from.ahead.iter().take(count) {
@@ -172,6 +200,9 @@ impl Source for Keys {
                 }
             });
         }
+        // The end of the range may have been given away meanwhile.
+        let count = self.range.count(self.from.ahead.iter().take(count).map(|object| &object.key));
+        self.range.passed(self.from.ahead.iter().take(count).map(|object| &object.key));
         let mut items = Vec::with_capacity(count);
         let (mut bytes, mut last) = (0, None);
         for (object, same) in self.from.ahead.drain(..count).zip(same) {
@@ -181,6 +212,10 @@ impl Source for Keys {
             last = Some(object.key);
         }
         Ok(last.map(|key| Page { items, bytes, next: Cursor(format!("{}|{}", self.read, escaped(&key))) }))
+    }
+
+    fn extent(&self) -> Option<Arc<dyn Extent>> {
+        self.from.place.store.finder().map(|_| Arc::clone(&self.range) as Arc<dyn Extent>)
     }
 }
 

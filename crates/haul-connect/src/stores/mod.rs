@@ -2,6 +2,7 @@
 //! client is our own and thin, on the lanes of the run: every key is kept as
 //! it is, and nothing is sent twice but by the engine.
 
+mod between;
 mod checked;
 #[cfg(feature = "stores")]
 mod dal;
@@ -11,6 +12,7 @@ pub mod keys;
 pub mod pairs;
 mod peeked;
 mod place;
+mod range;
 pub mod s3;
 #[cfg(feature = "stores")]
 mod sorted;

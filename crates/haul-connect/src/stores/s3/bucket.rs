@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use haul_core::cx::hex;
 use haul_core::lane::Origin;
-use haul_core::store::{Address, Content, Listing, Md5, Meta, Parts, Receipt, Store};
+use haul_core::store::{Address, Content, Finder, Listing, Md5, Meta, Parts, Receipt, Store};
 use haul_core::{Cx, Fault, Key};
 
 use super::comparing::Comparing;
@@ -228,6 +228,15 @@ fn is_nothing(reply: &Reply) -> bool {
 }
 
 #[async_trait]
+impl Finder for Bucket {
+    async fn first_after(&self, prefix: &Key, text: &Key, cx: &Cx<'_>) -> Result<Option<Key>, Fault> {
+        let (prefix, after) = (prefix.to_string(), Some(text.to_string()));
+        let mut listing = S3Listing::new(Arc::clone(&self.s3), &self.bucket, prefix, after).of("1");
+        Ok(listing.next(cx).await?.and_then(|objects| objects.into_iter().next()).map(|object| object.key))
+    }
+}
+
+#[async_trait]
 impl Store for Bucket {
     fn name(&self) -> &str {
         &self.name
@@ -311,6 +320,10 @@ impl Store for Bucket {
     }
 
     fn parts(&self) -> Option<&dyn Parts> {
+        Some(self)
+    }
+
+    fn finder(&self) -> Option<&dyn Finder> {
         Some(self)
     }
 

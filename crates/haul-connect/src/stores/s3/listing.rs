@@ -17,12 +17,19 @@ pub(super) struct S3Listing {
     prefix: String,
     /// The last key that was listed.
     after: Option<String>,
+    /// Objects at once.
+    most: &'static str,
     ended: bool,
 }
 
 impl S3Listing {
     pub(super) fn new(s3: Arc<S3>, bucket: &str, prefix: String, after: Option<String>) -> Self {
-        S3Listing { s3, bucket: bucket.into(), prefix, after, ended: false }
+        S3Listing { s3, bucket: bucket.into(), prefix, after, most: "1000", ended: false }
+    }
+
+    /// So many objects at once.
+    pub(super) fn of(self, most: &'static str) -> Self {
+        S3Listing { most, ..self }
     }
 }
 
@@ -36,7 +43,7 @@ impl Listing for S3Listing {
         let mut query = vec![
             ("encoding-type", "url"),
             ("list-type", "2"),
-            ("max-keys", "1000"),
+            ("max-keys", self.most),
             ("prefix", self.prefix.as_str()),
         ];
         query.extend(self.after.as_deref().map(|after| ("start-after", after)));
