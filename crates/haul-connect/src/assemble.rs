@@ -22,7 +22,7 @@ use crate::rows::RowsOpener;
 use crate::secrets::Credential;
 use crate::sinks::{self, Opening};
 use crate::steps::download::{Claiming, Depot, WantedFiles};
-use crate::stores::Place;
+use crate::stores::{Place, Spill};
 use steps::Steps;
 
 /// What a job is assembled for.
@@ -30,6 +30,8 @@ use steps::Steps;
 pub struct AssembleContext {
     /// Where relative paths start.
     pub base: PathBuf,
+    /// Where what does not fit into memory goes, once there is a run.
+    pub spill: Spill,
     /// Whose certificates are believed.
     pub roots: Roots,
     /// Which proxies lead where; `None`: those of the environment.
@@ -46,6 +48,7 @@ impl Default for AssembleContext {
     fn default() -> Self {
         AssembleContext {
             base: PathBuf::from("."),
+            spill: Spill::default(),
             roots: Roots::System,
             proxies: None,
             stdin: None,
@@ -154,7 +157,7 @@ pub fn assemble(job: &Job, context: &AssembleContext) -> Result<Assembled, Assem
             None => Proxies::from_environment().map_err(|e| wrong("", &e))?,
         },
     }));
-    let mut steps = Steps::new(job, Arc::clone(&client), context.base.clone())?;
+    let mut steps = Steps::new(job, Arc::clone(&client), context.base.clone(), context.spill.clone())?;
     let mut made: Vec<Arc<dyn Step>> = Vec::new();
     for spec in &job.steps {
         made.push(steps.make(spec)?);

@@ -103,6 +103,7 @@ impl Steps<'_> {
         let client = Arc::clone(&self.client);
         let store = Dal::new(name, bucket, spec, client, self.job.limits.timeout);
         let store = store.map_err(|e| wrong(&format!("store.{name}.endpoint"), &e))?;
+        let store = store.spilling(&self.spill);
         let store = if exists { store.existing() } else { store };
         let origin = store.origin();
         Ok((Arc::new(store), origin))

@@ -16,7 +16,7 @@ use crate::rows::Needed;
 use crate::secrets::Credential;
 use crate::steps::download::{self, Deliver, DeliverSpec, Depot, Download, Home, WantedFiles};
 use crate::steps::{Batch, BatchSpec, Body, Copy, Endpoint, EndpointSpec, Filter, Get, Map, StepUrl, Write};
-use crate::stores::S3;
+use crate::stores::{S3, Spill};
 
 /// Makes steps, and collects what they have in common.
 pub(super) struct Steps<'j> {
@@ -30,6 +30,8 @@ pub(super) struct Steps<'j> {
     pub(super) lanes: Vec<(Origin, LanePolicy)>,
     pub(super) lookups: Vec<Arc<str>>,
     pub(super) base: PathBuf,
+    #[cfg_attr(not(feature = "stores"), expect(dead_code, reason = "other stores sort their listings"))]
+    pub(super) spill: Spill,
     pub(super) downloads: Option<Downloads>,
     pub(super) copies: Option<Copies>,
     /// What URLs and expressions name, in order.
@@ -37,7 +39,12 @@ pub(super) struct Steps<'j> {
 }
 
 impl<'j> Steps<'j> {
-    pub(super) fn new(job: &'j Job, client: Arc<Client>, base: PathBuf) -> Result<Self, AssembleError> {
+    pub(super) fn new(
+        job: &'j Job,
+        client: Arc<Client>,
+        base: PathBuf,
+        spill: Spill,
+    ) -> Result<Self, AssembleError> {
         let mut this = Steps {
             job,
             client,
@@ -47,6 +54,7 @@ impl<'j> Steps<'j> {
             lanes: Vec::new(),
             lookups: Vec::new(),
             base,
+            spill,
             downloads: None,
             copies: None,
             needed: Vec::new(),

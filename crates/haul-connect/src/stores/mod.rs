@@ -16,6 +16,7 @@ mod range;
 pub mod s3;
 #[cfg(feature = "stores")]
 mod sorted;
+mod spill;
 mod walk;
 
 #[cfg(feature = "stores")]
@@ -26,3 +27,4 @@ pub use keys::KeysOpener;
 pub(crate) use peeked::{Peeked, Whole};
 pub use place::Place;
 pub use s3::{Bucket, S3, S3Error};
+pub use spill::Spill;

@@ -10,6 +10,8 @@ use haul_core::limits::{SORTED_BYTES, SORTED_RUNS};
 use haul_core::store::{Listed, Meta};
 use haul_core::{Fault, Key};
 
+use super::Spill;
+
 /// Bytes of a part read, or written, at once.
 const BLOCK: usize = 16 * 1024;
 /// What an object takes beside its texts.
@@ -19,20 +21,15 @@ const OBJECT: usize = size_of::<Listed>();
 pub(super) struct Sorter {
     held: Vec<Listed>,
     bytes: usize,
-    spill: Option<Spill>,
+    spill: Option<Parts>,
     merge: Option<Merge>,
     most: usize,
     last: Option<Key>,
-}
-
-impl Default for Sorter {
-    fn default() -> Self {
-        Sorter { held: Vec::new(), bytes: 0, spill: None, merge: None, most: SORTED_BYTES, last: None }
-    }
+    files: Spill,
 }
 
 /// A file of sorted parts.
-struct Spill {
+struct Parts {
     file: File,
     len: u64,
     /// Beginning and end of each.
@@ -40,12 +37,18 @@ struct Spill {
 }
 
 impl Sorter {
+    /// What does not fit into memory goes into files there.
+    pub(super) fn new(files: &Spill) -> Self {
+        let files = files.clone();
+        Sorter { held: Vec::new(), bytes: 0, spill: None, merge: None, most: SORTED_BYTES, last: None, files }
+    }
+
     /// Takes an object. What is known beside length, time, version and digest is not kept.
     pub(super) fn add(&mut self, object: Listed) -> Result<(), Fault> {
         self.bytes += OBJECT + object.key.0.len() + object.meta.version.len();
         self.held.push(Listed { meta: Meta { headers: Vec::new(), ..object.meta }, ..object });
         if self.bytes > self.most {
-            self.spill().map_err(|e| unwritable(&e))?;
+            self.spill().map_err(|e| self.unwritable(&e))?;
         }
         Ok(())
     }
@@ -53,12 +56,13 @@ impl Sorter {
     /// All are there.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         if self.spill.is_some() {
-            self.spill().map_err(|e| unwritable(&e))?;
+            self.spill().map_err(|e| self.unwritable(&e))?;
         }
         // Taken from the end.
         self.held.sort_by(|a, b| b.key.cmp(&a.key));
         if let Some(spill) = self.spill.take() {
-            self.merge = Some(Merge::new(spill.file, spill.parts).map_err(|e| unwritable(&e))?);
+            let merge = Merge::new(spill.file, spill.parts).map_err(|e| self.unwritable(&e))?;
+            self.merge = Some(merge);
         }
         Ok(())
     }
@@ -69,7 +73,7 @@ impl Sorter {
         while found.len() < most {
             let object = match &mut self.merge {
                 None => self.held.pop(),
-                Some(merge) => merge.next().map_err(|e| unwritable(&e))?,
+                Some(merge) => merge.next().map_err(|e| unwritable(&self.files, &e))?,
             };
             let Some(object) = object else { break };
             // It moved while it was listed.
@@ -85,22 +89,26 @@ impl Sorter {
         self.held.sort_by(|a, b| a.key.cmp(&b.key));
         let spill = match &mut self.spill {
             Some(spill) => spill,
-            None => self.spill.insert(Spill { file: tempfile::tempfile()?, len: 0, parts: Vec::new() }),
+            None => self.spill.insert(Parts { file: self.files.file()?, len: 0, parts: Vec::new() }),
         };
         spill.append(self.held.drain(..).map(Ok))?;
         self.bytes = 0;
         if spill.parts.len() >= SORTED_RUNS {
             let parts = std::mem::take(&mut spill.parts);
             let mut merge = Merge::new(spill.file.try_clone()?, parts)?;
-            let mut next = Spill { file: tempfile::tempfile()?, len: 0, parts: Vec::new() };
+            let mut next = Parts { file: self.files.file()?, len: 0, parts: Vec::new() };
             next.append(std::iter::from_fn(|| merge.next().transpose()))?;
             *spill = next;
         }
         Ok(())
     }
+
+    fn unwritable(&self, e: &io::Error) -> Fault {
+        unwritable(&self.files, e)
+    }
 }
 
-impl Spill {
+impl Parts {
     fn append(&mut self, objects: impl Iterator<Item = io::Result<Listed>>) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.len))?;
         let (start, mut out) = (self.len, Vec::with_capacity(BLOCK));
@@ -213,10 +221,8 @@ fn read(from: &[u8]) -> Option<(Listed, usize)> {
     Some((object, from.len() - rest.len()))
 }
 
-fn unwritable(e: &io::Error) -> Fault {
-    let dir = std::env::temp_dir();
-    let hint = "TMPDIR names another";
-    Fault::fatal("disk", format!("a listing cannot be sorted in {}: {e} ({hint})", dir.display()))
+fn unwritable(files: &Spill, e: &io::Error) -> Fault {
+    Fault::fatal("disk", format!("a listing cannot be sorted in {}: {e}", files.dir().display()))
 }
 
 #[cfg(test)]
@@ -228,7 +234,7 @@ mod tests {
     use super::*;
 
     fn sorted(objects: &[Listed], most: usize) -> Vec<Listed> {
-        let mut sorter = Sorter { most, ..Sorter::default() };
+        let mut sorter = Sorter { most, ..Sorter::new(&Spill::default()) };
         for object in objects {
             sorter.add(object.clone()).unwrap();
         }

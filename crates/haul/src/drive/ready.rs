@@ -8,6 +8,7 @@ use haul_connect::expr::Expr;
 use haul_connect::rows::OpenBytes;
 use haul_connect::sinks::{self, Opening};
 use haul_connect::steps::download::Depot;
+use haul_connect::stores::Spill;
 use haul_core::cx::RunKey;
 use haul_core::job::Job;
 use haul_engine::Orders;
@@ -27,6 +28,8 @@ pub struct Ready {
     /// Standard input is kept.
     spool: Option<Spool>,
     /// Standard input may be read.
+    /// Where listings are sorted.
+    scratch: Spill,
     fed: bool,
 }
 
@@ -36,7 +39,14 @@ impl Ready {
         let spool = spooled.then(Spool::default);
         let stdin = spool.clone().map(|spool| Arc::new(spool) as Arc<dyn OpenBytes>);
         let base = runs::working_directory();
-        let context = AssembleContext { base, output: None, stdin, ..AssembleContext::default() };
+        let scratch = Spill::default();
+        let context = AssembleContext {
+            base,
+            output: None,
+            stdin,
+            spill: scratch.clone(),
+            ..AssembleContext::default()
+        };
         let live = assemble(job, &context)?;
         haul::aggregates(job, &context.base)?;
         // One thread for everything but the committer and the reader of files: requests are cheap,
@@ -50,7 +60,7 @@ impl Ready {
         }
         crate::open_files::raise();
         runtime.block_on(live.check_secrets())?;
-        Ok(Ready { live, runtime, spool, fed: false })
+        Ok(Ready { live, runtime, spool, scratch, fed: false })
     }
 
     /// Standard input may be read.
@@ -113,6 +123,7 @@ impl Ready {
     /// Hands everything over.
     /// The logs of aggregates go to `spill`.
     pub fn hand_over(self, job: &Job, run: RunKey, spill: &Path) -> Result<(Orders, Runtime), Problem> {
+        self.scratch.set(spill);
         let mut orders = haul::orders(job, self.live, run);
         orders.aggregates = haul::aggregates(job, spill)?;
         if !orders.aggregates.is_empty() {

@@ -136,7 +136,8 @@ pub(super) struct Sorted {
 
 impl Sorted {
     pub(super) fn new(entries: Entries) -> Self {
-        Sorted { entries, sorter: Sorter::default(), sorted: false }
+        let sorter = Sorter::new(&entries.inner.spill);
+        Sorted { entries, sorter, sorted: false }
     }
 
     /// Reads the listing to its end.
@@ -146,7 +147,7 @@ impl Sorted {
                 Ok(page) => page,
                 Err(fault) => {
                     // What came of it is listed again.
-                    self.sorter = Sorter::default();
+                    self.sorter = Sorter::new(&self.entries.inner.spill);
                     return Err(fault);
                 }
             };

@@ -28,8 +28,8 @@ use tokio::sync::OnceCell;
 
 use crate::http::url::UrlError;
 use crate::http::{Client, Url};
-use crate::stores::Whole;
 use crate::stores::checked::Checked;
+use crate::stores::{Spill, Whole};
 use listing::{Entries, Sorted};
 use meta::{carried, md5_of, meta_of, version_of};
 use wire::{Bodies, Failed, Http, Relay, Taken};
@@ -52,6 +52,8 @@ struct Inner {
     endpoint: Url,
     http: Http,
     operator: OnceCell<Operator>,
+    /// Where listings are sorted that do not fit into memory.
+    spill: Spill,
     /// It is not to be made.
     exists: bool,
     /// The directory for unfinished objects is there.
@@ -79,10 +81,20 @@ impl Dal {
             endpoint,
             http: Http::new(name.into(), client, timeout),
             operator: OnceCell::new(),
+            spill: Spill::default(),
             exists: false,
             part_dir: OnceCell::new(),
         };
         Ok(Dal { inner: Arc::new(inner) })
+    }
+
+    /// The same, and what does not fit into memory goes there.
+    #[must_use]
+    pub fn spilling(mut self, spill: &Spill) -> Dal {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.spill = spill.clone();
+        }
+        self
     }
 
     /// The same, and listing it is a fault when it is a directory that is not there.
