@@ -32,7 +32,8 @@ impl Steps<'_> {
         });
         let to = to.transpose()?.map(|to| to.facing(&from));
         self.copies = to.clone().map(|to| Copies { from: from.clone(), to });
-        Ok(Arc::new(KeysOpener::new(from, to)))
+        let keys = KeysOpener::new(from, to);
+        Ok(Arc::new(if job.source.limit.is_some() { keys.as_one() } else { keys }))
     }
 
     /// Refuses what no listing says: it would be null for every object.

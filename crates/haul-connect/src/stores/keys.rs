@@ -26,13 +26,21 @@ pub struct KeysOpener {
     to: Option<Place>,
     name: String,
     ranges: Arc<Ranges>,
+    /// It is read from one end to the other.
+    as_one: bool,
 }
 
 impl KeysOpener {
     /// The keys of a place; those of `to` are compared with them.
     pub fn new(from: Place, to: Option<Place>) -> Self {
         let name = from.to_string();
-        KeysOpener { from, to, name, ranges: Arc::default() }
+        KeysOpener { from, to, name, ranges: Arc::default(), as_one: false }
+    }
+
+    /// The same, read from one end to the other: the first keys are wanted first.
+    #[must_use]
+    pub fn as_one(self) -> Self {
+        KeysOpener { as_one: true, ..self }
     }
 }
 
@@ -55,7 +63,8 @@ impl Opener for KeysOpener {
             Ahead::new(to.clone(), after)
         });
         let range = Range::new(&self.ranges, &self.from.prefix, (lo, after.as_ref()), key(&slice.hi));
-        Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, range, read }))
+        let may_split = !self.as_one && self.from.store.finder().is_some();
+        Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, range, may_split, read }))
     }
 
     async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
@@ -159,6 +168,8 @@ struct Keys {
     from: Ahead,
     there: Option<Ahead>,
     range: Arc<Range>,
+    /// Others may read the end of it.
+    may_split: bool,
     read: u64,
 }
 
@@ -169,7 +180,10 @@ impl Keys {
         let (place, asking) = (from.place.clone(), from.is_asking());
         let look = async {
             // Beside a request that is to be waited for in any case.
-            if asking { range.look(&place, cx).await } else { Ok(()) }
+            if asking {
+                range.look(&place, cx).await;
+            }
+            Ok(())
         };
         let there = async {
             match there {
@@ -215,7 +229,7 @@ impl Source for Keys {
     }
 
     fn extent(&self) -> Option<Arc<dyn Extent>> {
-        self.from.place.store.finder().map(|_| Arc::clone(&self.range) as Arc<dyn Extent>)
+        self.may_split.then(|| Arc::clone(&self.range) as Arc<dyn Extent>)
     }
 }
 

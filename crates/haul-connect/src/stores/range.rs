@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::try_join_all;
 use haul_core::limits::LISTINGS_AT_ONCE;
 use haul_core::source::{Extent, Given};
-use haul_core::{Cx, Fault, Key};
+use haul_core::{Cx, Key};
 
 use super::Place;
 use super::between::Alphabet;
@@ -115,13 +115,14 @@ impl Range {
     }
 
     /// Looks for a place to cut, if somebody asked for a part.
-    pub(super) async fn look(&self, place: &Place, cx: &Cx<'_>) -> Result<(), Fault> {
-        let Some(finder) = place.store.finder() else { return Ok(()) };
+    pub(super) async fn look(&self, place: &Place, cx: &Cx<'_>) {
+        let Some(finder) = place.store.finder() else { return };
         let texts = self.texts();
         let tried = texts.iter().map(|text| finder.first_after(&place.prefix, text, cx));
-        let keys = try_join_all(tried).await?;
-        self.found(texts, keys);
-        Ok(())
+        // Without an answer it is read as one: what is wrong with the service is said by its listing.
+        if let Ok(keys) = try_join_all(tried).await {
+            self.found(texts, keys);
+        }
     }
 
     /// What was tried, and the first key after each.
