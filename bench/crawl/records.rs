@@ -14,9 +14,7 @@ use haul::core::aggregate::Saved;
 use haul::core::cx::RunKey;
 use haul::core::lane::LanePolicy;
 use haul::core::source::{NewItem, Rereading, Slice};
-use haul::core::{
-    Budget, Cursor, Cx, Fault, Fingerprint, Key, Opener, Page, Position, Record, SliceId, Source, limits,
-};
+use haul::core::{Budget, Cursor, Cx, Fault, Key, Opener, Page, Position, Record, SliceId, Source, limits};
 use haul::engine::ledger::{NewRun, Reader, SqliteLedger};
 use haul::engine::{Orders, Policy, TokioClock, control, system};
 use haul::job::{Given, Job, parse};
@@ -101,14 +99,6 @@ impl Opener for Made {
     async fn open(&self, s: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         let number = |text: &str| text.parse().map_err(|_| Fault::fatal("cursor", "no number"));
         Ok(Box::new(Making { at: number(from.map_or(&s.lo, |c| &c.0))?, end: number(&s.hi)? }))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

@@ -11,8 +11,7 @@ use haul_core::cx::RunKey;
 use haul_core::lane::LanePolicy;
 use haul_core::source::{NewItem, Rereading, Slice};
 use haul_core::{
-    Applied, Budget, Cursor, Cx, Effect, Fault, Fingerprint, Item, Opener, Page, Position, Record, Source,
-    Step, limits,
+    Applied, Budget, Cursor, Cx, Effect, Fault, Item, Opener, Page, Position, Record, Source, Step, limits,
 };
 use haul_engine::ledger::{NewRun, SqliteLedger};
 use haul_engine::{Orders, Policy, TokioClock, control, system};
@@ -48,14 +47,6 @@ impl Opener for Made {
 
     async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(Making(from.and_then(|c| c.0.parse().ok()).unwrap_or(0), self.0)))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

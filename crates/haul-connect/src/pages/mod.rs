@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use haul_core::job::{PagesSpec, SourceSpec};
-use haul_core::source::{Cursor, Fingerprint, NewItem, Opener, Rereading, Slice, Source};
+use haul_core::source::{Cursor, NewItem, Opener, Rereading, Slice, Source};
 use haul_core::{Cx, Fault, Key, Position, Record, SliceId, limits};
 
 pub use coverage::{Coverage, coverage};
@@ -262,14 +262,6 @@ impl Opener for PagesOpener {
             return Ok(Box::new(range::RangeSource::open(plan, slice, from)?));
         }
         Ok(Box::new(chain::Chain::open(plan, from)?))
-    }
-
-    async fn fingerprint(&self, _upto: &Cursor, _cx: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _cursor: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

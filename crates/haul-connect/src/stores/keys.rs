@@ -11,7 +11,7 @@ use futures_util::future::try_join3;
 use haul_core::item::{Key, Position};
 use haul_core::limits::PAGE_ITEMS;
 use haul_core::record::{Record, write_json_string};
-use haul_core::source::{Cursor, Extent, Fingerprint, NewItem, Page, Rereading, Slice, Source};
+use haul_core::source::{Cursor, Extent, NewItem, Page, Rereading, Slice, Source};
 use haul_core::store::{Listed, Listing};
 use haul_core::{Cx, Fault, Opener};
 
@@ -65,15 +65,6 @@ impl Opener for KeysOpener {
         let range = Range::new(&self.ranges, &self.from.prefix, (lo, after.as_ref()), key(&slice.hi));
         let may_split = !self.as_one && self.from.store.finder().is_some();
         Ok(Box::new(Keys { from: Ahead::new(self.from.clone(), after), there, range, may_split, read }))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        // What was listed before is not listed again: a bucket changes all the time.
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use haul_core::source::{NewItem, Rereading, Slice};
 use haul_core::{
-    Applied, Cursor, Cx, Effect, Fault, Fingerprint, Item, Opener, Page, Position, Record, Source, Step,
-    limits,
+    Applied, Cursor, Cx, Effect, Fault, Item, Opener, Page, Position, Record, Source, Step, limits,
 };
 use haul_engine::ledger::MemoryLedger;
 use haul_engine::{Ending, TokioClock, control, system};
@@ -49,14 +48,6 @@ impl Opener for Made {
 
     async fn open(&self, _: &Slice, from: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(Making { at: from.map_or(0, |c| c.0.parse().unwrap()), end: self.0 }))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use haul_core::job::IfChanged;
 use haul_core::lane::{Sign, Verdict};
 use haul_core::source::{Extent, Given, NewItem, Rereading, Slice};
-use haul_core::{
-    Cursor, Cx, Effect, Fault, Fingerprint, Opener, Page, Position, Record, SliceId, Source, Step,
-};
+use haul_core::{Cursor, Cx, Effect, Fault, Opener, Page, Position, Record, SliceId, Source, Step};
 use haul_engine::ledger::MemoryLedger;
 use haul_engine::{Orders, Stop, Why};
 use proptest::prelude::*;
@@ -93,14 +91,6 @@ impl Opener for Keys {
         let at = from.map_or(lo, |cursor| &cursor.0).to_owned();
         let upto = Some(slice.hi.clone()).filter(|hi| !hi.is_empty());
         Ok(Box::new(Reading(Arc::new(Range { keys: self.clone(), left: Mutex::new((at, upto)) }))))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use haul_core::source::Rereading;
-use haul_core::{Cursor, Cx, Fault, Fingerprint, Opener, Page, Slice, Source};
+use haul_core::{Cursor, Cx, Fault, Opener, Page, Slice, Source};
 
 /// See the module.
 pub struct Nothing(pub String);
@@ -25,14 +25,6 @@ impl Opener for Nothing {
 
     async fn open(&self, _: &Slice, _: Option<&Cursor>, _: &Cx<'_>) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(End))
-    }
-
-    async fn fingerprint(&self, _: &Cursor, _: &Cx<'_>) -> Result<Fingerprint, Fault> {
-        Ok(Fingerprint::default())
-    }
-
-    fn remembered(&self, _: &Cursor) -> Fingerprint {
-        Fingerprint::default()
     }
 
     fn rereading(&self) -> Rereading {
