@@ -179,7 +179,8 @@ impl State {
         let fraction = |text: &[u8]| self.alphabet.fraction(same, text);
         let read = fraction(&self.at.0) - fraction(&begun.0);
         let left = hi.map_or(1.0, fraction) - fraction(&cut.0);
-        (f64::from(self.pages) * left / read).clamp(0.0, 1e9)
+        // What was read may lie too closely to be told apart: then there is much behind it.
+        if left > 0.0 { (f64::from(self.pages) * left / read).min(1e9) } else { 0.0 }
     }
 }
 
@@ -297,6 +298,17 @@ mod tests {
             assert_eq!(shares.iter().sum::<usize>(), 50_000, "{what}: {shares:?}");
             assert!(shares.iter().filter(|share| **share >= 2000).count() >= 4, "{what}: {shares:?}");
         }
+    }
+
+    #[test]
+    fn pages_behind_a_cut_are_a_number_however_closely_keys_lie() {
+        let keys: Vec<Key> = (0..2000).map(|n| Key::from(format!("a{}{n:05}", "x".repeat(40)))).collect();
+        let range = Range::new(&Arc::default(), &Key::from(""), ("", None), None);
+        range.passed(keys.iter());
+        let behind = |cut: &Key| range.state().behind(0, cut);
+        assert_eq!(behind(&Key::from("b")), 1e9);
+        range.state().end = Some(keys[1999].0.to_vec());
+        assert_eq!(behind(&keys[1999]), 0.0);
     }
 
     #[test]
