@@ -5,6 +5,7 @@
 //! the item's key. Strings stand for their text, numbers and booleans for themselves; what has no
 //! such value (missing, null, object, array) is an error that names the field.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -167,7 +168,7 @@ impl Template {
     /// Names the field that has no value.
     pub fn url(&self, item: &Item) -> Result<String, EvalError> {
         let mut out = String::with_capacity(96);
-        self.render(&item.record, Some(&item.key), &mut |part| {
+        self.render((&item.record, Some(&item.key)), &[], &mut |part| {
             let (value, field) = match part {
                 Rendered::Text(text) => {
                     out.push_str(text);
@@ -192,14 +193,19 @@ impl Template {
         Ok(out)
     }
 
-    /// A name for an item: values pass through `safe`, what stands between them does not. What has no
-    /// value of its own is an error that names the field.
+    /// A name for an item: values pass through `safe`, what stands between them does not. `given` are values
+    /// that come before members of their name.
     ///
     /// # Errors
     /// Names the field that has no value.
-    pub fn path(&self, item: &Item, safe: impl Fn(&str) -> String) -> Result<String, EvalError> {
+    pub fn path(
+        &self,
+        item: &Item,
+        given: &[(&str, &str)],
+        safe: impl Fn(&str) -> Cow<'_, str>,
+    ) -> Result<String, EvalError> {
         let mut out = String::with_capacity(64);
-        self.render(&item.record, Some(&item.key), &mut |part| {
+        self.render((&item.record, Some(&item.key)), given, &mut |part| {
             match part {
                 Rendered::Text(text) => out.push_str(text),
                 Rendered::Value(value, _) => out.push_str(&safe(&String::from_utf8_lossy(value))),
@@ -227,7 +233,7 @@ impl Template {
 
     fn plain_bytes(&self, record: &Record, key: Option<&Key>) -> Result<Vec<u8>, EvalError> {
         let mut out = Vec::with_capacity(32);
-        self.render(record, key, &mut |part| {
+        self.render((record, key), &[], &mut |part| {
             out.extend_from_slice(match part {
                 Rendered::Text(text) => text.as_bytes(),
                 Rendered::Value(value, _) => value,
@@ -239,12 +245,19 @@ impl Template {
 
     fn render(
         &self,
-        record: &Record,
-        key: Option<&Key>,
+        (record, key): (&Record, Option<&Key>),
+        given: &[(&str, &str)],
         emit: &mut dyn FnMut(Rendered<'_>) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let (found, documents) =
-            if self.is_constant() { Default::default() } else { self.lookup.find_in_record(record)? };
+        let given = |field: &Field| {
+            let member = field.member.as_deref()?;
+            given.iter().find(|(name, _)| *name == member).map(|(_, value)| value.as_bytes())
+        };
+        let is_read = |part: &Part| matches!(part, Part::Field(field) if given(field).is_none());
+        let (found, documents) = match self.parts.iter().any(is_read) {
+            true => self.lookup.find_in_record(record)?,
+            false => Default::default(),
+        };
         let mut found = found.iter();
         for part in &self.parts {
             let field = match part {
@@ -255,6 +268,10 @@ impl Template {
                 Part::Field(field) => field,
             };
             let found = found.next().copied().unwrap_or_default();
+            if let Some(value) = given(field) {
+                emit(Rendered::Value(value, field))?;
+                continue;
+            }
             match (found, key) {
                 (Found::Missing, Some(key)) if field.member.as_deref() == Some("key") => {
                     emit(Rendered::Value(&key.0, field))?;

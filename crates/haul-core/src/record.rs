@@ -87,22 +87,24 @@ impl Record {
 /// Appends `s` as a JSON string with its quotes, escaping what RFC 8259 requires.
 pub fn write_json_string(s: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for &b in s.as_bytes() {
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
+    let mut rest = s.as_bytes();
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            0..=0x1f => {
+            b @ 0..=0x1f => {
                 const HEX: &[u8; 16] = b"0123456789abcdef";
                 out.extend_from_slice(b"\\u00");
                 out.push(HEX[usize::from(b >> 4)]);
                 out.push(HEX[usize::from(b & 15)]);
             }
-            _ => out.push(b),
+            b => out.extend_from_slice(&[b'\\', b]),
         }
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
@@ -130,5 +132,16 @@ mod tests {
         let mut r = Record::new(&b"{ }"[..]);
         r.attach("x\"y".into(), Bytes::from_static(b"2"));
         assert_eq!(json(&r), "{\"x\\\"y\":2}");
+    }
+
+    #[test]
+    fn strings_are_escaped_as_json_wants() {
+        let text: String = (0..0x80).map(char::from).chain("é\u{2028}😀".chars()).collect();
+        let mut out = Vec::new();
+        write_json_string(&text, &mut out);
+        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        out.clear();
+        write_json_string("a\"\\\n\u{1f}", &mut out);
+        assert_eq!(out, br#""a\"\\\n\u001f""#);
     }
 }

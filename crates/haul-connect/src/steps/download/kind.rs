@@ -28,50 +28,32 @@ pub(crate) enum Mismatch {
     Unknown,
 }
 
-/// Extensions that are other names of a type.
-const SAME: &[(&str, &str)] = &[
-    ("jpeg", "jpg"),
-    ("jpe", "jpg"),
-    ("htm", "html"),
-    ("xhtml", "html"),
-    ("tiff", "tif"),
-    ("m4v", "mp4"),
-    ("mov", "mp4"),
-    ("qt", "mp4"),
-    ("3gp", "mp4"),
-    ("3g2", "mp4"),
-    ("m4a", "mp4"),
-    ("m4b", "mp4"),
-    ("f4v", "mp4"),
-    ("heif", "heic"),
-    ("tgz", "gz"),
-    ("tbz2", "bz2"),
-    ("txz", "xz"),
-    ("oga", "ogg"),
-    ("ogv", "ogg"),
-    ("opus", "ogg"),
-    ("mid", "midi"),
-    ("aif", "aiff"),
-    ("mpeg", "mpg"),
-    ("geojson", "json"),
-    ("svg", "xml"),
-    ("rss", "xml"),
-    ("atom", "xml"),
-    ("webm", "mkv"),
-];
-
-/// Types that are zip archives with something particular in them.
-const ZIPPED: &[&str] =
-    &["zip", "docx", "xlsx", "pptx", "odt", "ods", "odp", "epub", "jar", "apk", "war", "kmz", "usdz", "whl"];
-
 /// Types that are text: anything but a page or a known binary type will do.
 const TEXT: &[&str] =
     &["txt", "csv", "tsv", "md", "log", "jsonl", "ndjson", "yaml", "yml", "toml", "srt", "vtt"];
 
-/// One name for all names of a type.
+/// One name for all names of a type, and of those that are containers of the same kind.
 fn canonical(ext: &str) -> &str {
-    let found = SAME.iter().find(|(name, _)| *name == ext);
-    found.map_or(if ZIPPED.contains(&ext) { "zip" } else { ext }, |(_, one)| one)
+    match ext {
+        "jpeg" | "jpe" => "jpg",
+        "htm" | "xhtml" => "html",
+        "tiff" => "tif",
+        "m4v" | "mov" | "qt" | "3gp" | "3g2" | "m4a" | "m4b" | "f4v" => "mp4",
+        "heif" => "heic",
+        "tgz" => "gz",
+        "tbz2" => "bz2",
+        "txz" => "xz",
+        "oga" | "ogv" | "opus" => "ogg",
+        "mid" => "midi",
+        "aif" => "aiff",
+        "mpeg" => "mpg",
+        "geojson" => "json",
+        "svg" | "rss" | "atom" => "xml",
+        "webm" => "mkv",
+        "docx" | "xlsx" | "pptx" | "odt" | "ods" | "odp" | "epub" | "jar" | "apk" | "war" | "kmz"
+        | "usdz" | "whl" => "zip",
+        other => other,
+    }
 }
 
 /// Looks at the first bytes of a file; `head` holds [`LOOKED_AT`] of them, or all.

@@ -1,6 +1,8 @@
 //! Names of files that are safe wherever they are written: no way out of the destination, nothing a
 //! common system reserves, not too long.
 
+use std::borrow::Cow;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::stores::PART_DIR;
@@ -16,15 +18,23 @@ const RESERVED: [&str; 22] = [
 ];
 
 /// A value as a part of a name: separators and what no name may hold become `_`.
-pub(super) fn value(text: &str) -> String {
+pub(super) fn value(text: &str) -> Cow<'_, str> {
     let odd = |c: char| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || c.is_control();
+    if !text.contains(odd) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if odd(c) { '_' } else { c }).collect()
 }
 
 /// A relative path with `/` between its components, each of them safe; never empty.
 pub(super) fn safe(path: &str) -> String {
-    let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty() && *p != ".").map(component).collect();
-    let mut out = parts.join("/");
+    let mut out = String::with_capacity(path.len() + 1);
+    for part in path.split('/').filter(|p| !p.is_empty() && *p != ".") {
+        if !out.is_empty() {
+            out.push('/');
+        }
+        push_component(part, &mut out);
+    }
     if out.is_empty() {
         out.push('_');
     }
@@ -39,18 +49,19 @@ pub(super) fn safe(path: &str) -> String {
     out
 }
 
-fn component(text: &str) -> String {
-    let mut name = value(text);
-    let kept = name.trim_end_matches([' ', '.']).len();
-    name.truncate(kept);
+fn push_component(text: &str, out: &mut String) {
+    let value = value(text);
+    let name = value.trim_end_matches([' ', '.']);
+    let stem = name.split('.').next().unwrap_or_default().trim_end();
+    let reserved = if RESERVED.iter().any(|r| r.eq_ignore_ascii_case(stem)) { "_" } else { "" };
     if name.is_empty() {
-        return "_".to_owned();
+        out.push('_');
+    } else if reserved.len() + name.len() > COMPONENT {
+        out.push_str(&shorten(&format!("{reserved}{name}"), xxh3_64(text.as_bytes())));
+    } else {
+        out.push_str(reserved);
+        out.push_str(name);
     }
-    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-    if RESERVED.contains(&stem.as_str()) {
-        name.insert(0, '_');
-    }
-    if name.len() > COMPONENT { shorten(&name, xxh3_64(text.as_bytes())) } else { name }
 }
 
 /// Cuts the stem, keeps the extension, and adds a hash of the whole.
@@ -81,15 +92,19 @@ fn split_ext(name: &str) -> (&str, &str) {
 
 /// What tells two paths apart on every system: case does not.
 pub(super) fn hash(path: &str) -> u64 {
+    if path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        return xxh3_64(path.as_bytes());
+    }
     xxh3_64(path.to_lowercase().as_bytes())
 }
 
 /// The last segment of a URL's path, decoded; `None` when there is none.
-pub(super) fn of_url(url: &str) -> Option<String> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+pub(super) fn of_url(url: &str) -> Option<Cow<'_, str>> {
+    let scheme = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
+    let rest = scheme.or_else(|| url.split_once("://").map(|(_, rest)| rest)).unwrap_or(url);
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let (_, last) = path.rsplit_once('/')?;
-    let decoded = percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned();
+    let decoded = percent_encoding::percent_decode_str(last).decode_utf8_lossy();
     (!decoded.is_empty()).then_some(decoded)
 }
 

@@ -1,10 +1,10 @@
 //! Which files a record names, and what they are to be called.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use haul_core::job::FileSpec;
-use haul_core::record::write_json_string;
 use haul_core::{Fault, Item, Key};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -128,25 +128,21 @@ impl WantedFiles {
                 _ => return Err(missing(&format!("{} is no URL", file.path.source()))),
             };
             let checksum = file.checksum(item).map_err(|why| missing(&why))?;
-            let last = names::of_url(&url).unwrap_or_else(|| "index".to_owned());
+            let last = names::of_url(&url).unwrap_or(Cow::Borrowed("index"));
             let ext = if file.ext.is_empty() { names::ext_of(&last) } else { file.ext.clone() };
             let name = self.name(item, file, &ext, &last);
             let name =
                 name.map_err(|e| Fault::permanent("name", bounded(format!("the name of the file: {e}"))))?;
+            drop(last);
             found.push(Wanted { url, name, ext, checksum, index });
         }
         Ok(found)
     }
 
     fn name(&self, item: &Item, file: &One, ext: &str, last: &str) -> Result<String, EvalError> {
-        let mut item = item.clone();
         let label = if file.label.is_empty() { last.split('.').next().unwrap_or(last) } else { &file.label };
-        for (name, value) in [("name", label), ("ext", ext), ("file", last)] {
-            let mut json = Vec::with_capacity(value.len() + 2);
-            write_json_string(value, &mut json);
-            item.record.attach(name.into(), json.into());
-        }
-        Ok(names::safe(&self.name.path(&item, names::value)?))
+        let given = [("name", label), ("ext", ext), ("file", last)];
+        Ok(names::safe(&self.name.path(item, &given, names::value)?))
     }
 }
 
