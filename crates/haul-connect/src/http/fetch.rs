@@ -117,20 +117,21 @@ impl Client {
         to: &mut dyn Receive,
     ) -> Result<Fetched, Fault> {
         let mut route = Route::new(call.url, !call.headers.secret.is_empty());
-        let mut url = call.url.clone();
+        let mut moved: Option<Url> = None;
         loop {
-            let hop = Hop { call, url: &url, foreign: route.is_foreign(), lane };
+            let url = moved.as_ref().unwrap_or(call.url);
+            let hop = Hop { call, url, foreign: route.is_foreign(), lane };
             match self.fetch_hop(&hop, rules, cx, to).await? {
                 HopEnd::Fetched(Fetched::Reply(mut reply)) => {
-                    reply.moved = (url != *call.url).then_some(url);
+                    reply.moved = moved;
                     return Ok(Fetched::Reply(reply));
                 }
                 HopEnd::Fetched(whole) => return Ok(whole),
                 HopEnd::Moved(location) => match route.follow(&location)? {
-                    Stop::SameHost(next) => url = next,
+                    Stop::SameHost(next) => moved = Some(next),
                     Stop::OtherHost(next) => {
                         lane = cx.lanes.lane(&next.origin(&"".into()));
-                        url = next;
+                        moved = Some(next);
                     }
                 },
             }
@@ -160,7 +161,9 @@ impl Client {
             decoded: 0,
             retry_after: None,
         };
-        let end = self.receive(hop, rules, cx, answered, (to, &mut told)).await;
+        let mut body = Body { hop, answered, cx, last: Instant::now(), window: (Instant::now(), 0) };
+        let end = self.receive(&mut body, rules, to, &mut told).await;
+        self.put_back(body, &end, &mut told);
         if let Ok(HopEnd::Fetched(Fetched::Reply(reply))) = &end {
             told.retry_after = reply.wait();
         }
@@ -171,42 +174,42 @@ impl Client {
     /// Reads what follows the head.
     async fn receive(
         &self,
-        hop: &Hop<'_>,
+        body: &mut Body<'_, '_>,
         rules: &StatusRules,
-        cx: &Cx<'_>,
-        answered: Answered,
-        (to, told): (&mut dyn Receive, &mut Told),
+        to: &mut dyn Receive,
+        told: &mut Told,
     ) -> Result<HopEnd, Fault> {
-        let Some(mut head) = answered.reader.head().cloned() else {
+        let hop = body.hop;
+        let Some(mut head) = body.answered.reader.head().cloned() else {
             return Err(Fault::transient("body", format!("{}: no reply", hop.url)));
         };
         told.sign = sign(head.status, rules.names(head.status));
         let location = followed(&mut head, hop.call.method, rules);
-        let success = location.is_none() && matches!(rules.meaning(head.status), Meaning::Success);
-        let mut body = Body { hop, answered, cx, last: Instant::now(), window: (Instant::now(), 0) };
-        let end = if success {
-            body.hand_on(self, &head, to).await.map(|()| HopEnd::Fetched(Fetched::Whole))
-        } else {
-            body.keep_beginning(self).await;
-            let bytes = body.answered.reader.take_body();
-            Ok(match location {
-                Some(location) => HopEnd::Moved(location),
-                None => HopEnd::Fetched(Fetched::Reply(Reply::new(head, bytes, None))),
-            })
-        };
+        if location.is_none() && matches!(rules.meaning(head.status), Meaning::Success) {
+            return body.hand_on(self, &head, to).await.map(|()| HopEnd::Fetched(Fetched::Whole));
+        }
+        body.keep_beginning(self).await;
+        let bytes = body.answered.reader.take_body();
+        Ok(match location {
+            Some(location) => HopEnd::Moved(location),
+            None => HopEnd::Fetched(Fetched::Reply(Reply::new(head, bytes, None))),
+        })
+    }
+
+    /// Keeps the connection of a body that has ended, if it can take another request.
+    fn put_back(&self, body: Body<'_, '_>, end: &Result<HopEnd, Fault>, told: &mut Told) {
         let Answered { mut conn, reader, ended, before, .. } = body.answered;
         let traffic = conn.traffic().since(before);
         (told.wire, told.decoded) = ((traffic.wire_in, traffic.wire_out), traffic.wire_in);
-        if let Err(fault) = &end
+        if let Err(fault) = end
             && matches!(fault.code(), "timeout" | "reset" | "truncated" | "slow")
         {
             told.sign = Sign::Lost;
         }
         if end.is_ok() && reader.is_done() && ended.reusable {
             conn.rest();
-            self.put_aside(hop.lane, conn, ended.at);
+            self.put_aside(body.hop.lane, conn, ended.at);
         }
-        end
     }
 }
 

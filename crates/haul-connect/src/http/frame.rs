@@ -6,6 +6,7 @@ use haul_core::limits::{BODY_BYTES, HEAD_BYTES};
 use super::chunks::{Chunks, Piece};
 use super::head::{Framing, Head, HeadError, parse_head};
 use super::request::BodyUse;
+use super::room;
 
 /// Interim (1xx) replies before the final one.
 const INTERIM_MAX: u32 = 16;
@@ -129,9 +130,12 @@ impl ReplyReader {
         &self.body
     }
 
-    /// Lets go of it, and keeps its room.
+    /// Lets go of it, and keeps its room: for this body, and after it for the next one of the thread.
     pub fn clear_body(&mut self) {
         self.body.clear();
+        if self.is_done() {
+            room::leave(self.take_body());
+        }
     }
 
     /// True when the body is taken piece by piece.
@@ -284,7 +288,11 @@ impl ReplyReader {
                     return Err(ReplyError::BodyTooLarge);
                 }
                 // A length is a claim: what it reserves is bounded, the rest grows as it comes.
-                self.body.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(256 * 1024));
+                let len = usize::try_from(length).unwrap_or(usize::MAX).min(256 * 1024);
+                if self.streaming {
+                    self.body = room::take(len);
+                }
+                self.body.reserve_exact(len);
                 Phase::Length(length)
             }
             Framing::Chunked => Phase::Chunks(Chunks::default()),

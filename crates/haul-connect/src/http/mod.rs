@@ -39,6 +39,7 @@ pub mod redact;
 mod redirect;
 pub mod reply;
 pub mod request;
+mod room;
 pub mod status;
 pub mod stream;
 mod tls;

@@ -11,7 +11,9 @@ use super::url::{Scheme, Url};
 
 /// The way of one request through its redirects.
 #[derive(Debug)]
-pub(crate) struct Route {
+pub(crate) struct Route<'a> {
+    from: &'a Url,
+    /// Where it has led since.
     seen: Vec<Url>,
     has_secret: bool,
     foreign: bool,
@@ -26,9 +28,9 @@ pub(crate) enum Stop {
     OtherHost(Url),
 }
 
-impl Route {
-    pub(crate) fn new(from: &Url, has_secret: bool) -> Self {
-        Route { seen: vec![from.clone()], has_secret, foreign: false }
+impl<'a> Route<'a> {
+    pub(crate) fn new(from: &'a Url, has_secret: bool) -> Self {
+        Route { from, seen: Vec::new(), has_secret, foreign: false }
     }
 
     /// True once it has left the host it was made for. It stays so even when it comes back: the
@@ -39,12 +41,12 @@ impl Route {
 
     /// Takes a `Location`.
     pub(crate) fn follow(&mut self, location: &str) -> Result<Stop, Fault> {
-        let here = &self.seen[self.seen.len() - 1];
+        let here = self.seen.last().unwrap_or(self.from);
         let next = here.join(location).map_err(|e| self.refuse(&format!("redirect to nowhere: {e}")))?;
-        if self.seen.contains(&next) {
+        if next == *self.from || self.seen.contains(&next) {
             return Err(self.refuse(&format!("redirects in a circle, back to {next}")));
         }
-        if self.seen.len() > REDIRECTS {
+        if self.seen.len() >= REDIRECTS {
             return Err(self.refuse(&format!("more than {REDIRECTS} redirects, the last to {next}")));
         }
         if self.has_secret && here.scheme() == Scheme::Https && next.scheme() == Scheme::Http {
@@ -58,7 +60,7 @@ impl Route {
     }
 
     fn refuse(&self, why: &str) -> Fault {
-        let from = &self.seen[0];
+        let from = self.from;
         Fault::permanent("redirect", bounded(format!("{from}: {why}"))).with_origin(origin_of(from))
     }
 }
@@ -78,39 +80,44 @@ pub(crate) fn followed(head: &mut Head, method: Method, rules: &StatusRules) -> 
 mod tests {
     use super::*;
 
-    fn route(from: &str, has_secret: bool) -> Route {
-        Route::new(&Url::parse(from).unwrap(), has_secret)
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
     }
 
     #[test]
     fn a_route_that_left_its_host_stays_foreign() {
-        let mut r = route("http://a/1", true);
+        let from = url("http://a/1");
+        let mut r = Route::new(&from, true);
         assert!(matches!(r.follow("/2").unwrap(), Stop::SameHost(_)));
         assert!(!r.is_foreign());
         assert!(matches!(r.follow("http://b/").unwrap(), Stop::OtherHost(_)));
         assert!(matches!(r.follow("http://a/3").unwrap(), Stop::OtherHost(_)));
         assert!(r.is_foreign());
         assert!(
-            route("http://a/", false).follow("http://a:81/").is_ok_and(|s| matches!(s, Stop::OtherHost(_)))
+            Route::new(&url("http://a/"), false)
+                .follow("http://a:81/")
+                .is_ok_and(|s| matches!(s, Stop::OtherHost(_)))
         );
     }
 
     #[test]
     fn circles_and_long_ways_end() {
-        let mut r = route("http://a/1", false);
+        let from = url("http://a/1");
+        let mut r = Route::new(&from, false);
         r.follow("/2").unwrap();
         let e = r.follow("/1#again").unwrap_err();
         assert!(e.message().contains("circle") && e.code() == "redirect");
-        let mut r = route("http://a/", false);
+        let from = url("http://a/");
+        let mut r = Route::new(&from, false);
         let n = (0..).take_while(|i| r.follow(&format!("/{i}")).is_ok()).count();
         assert_eq!(n, REDIRECTS);
     }
 
     #[test]
     fn secrets_do_not_go_from_https_to_http() {
-        let e = route("https://a/", true).follow("http://a/").unwrap_err();
+        let e = Route::new(&url("https://a/"), true).follow("http://a/").unwrap_err();
         assert!(e.message().contains("secret"), "{e}");
-        assert!(route("https://a/", false).follow("http://a/").is_ok());
-        assert!(route("https://a/", false).follow("javascript:alert(1)").is_err());
+        assert!(Route::new(&url("https://a/"), false).follow("http://a/").is_ok());
+        assert!(Route::new(&url("https://a/"), false).follow("javascript:alert(1)").is_err());
     }
 }

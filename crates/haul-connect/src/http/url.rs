@@ -196,7 +196,8 @@ impl fmt::Debug for Url {
 }
 
 fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
-    let (scheme, rest) = text.split_once("://")?;
+    let (scheme, rest) = text.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     if scheme.eq_ignore_ascii_case("http") {
         Some((Scheme::Http, rest))
     } else if scheme.eq_ignore_ascii_case("https") {
