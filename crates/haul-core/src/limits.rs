@@ -23,13 +23,13 @@ pub const PAGE_BYTES: usize = 64 * KIB;
 /// Pages read ahead of the window.
 pub const PAGES_AHEAD: usize = 2;
 /// Names of files that a download holds in memory before they are put into the tree of all of them: each
-/// page of the tree is then written once for many commits. About 1.5 MB; a hash table doubles beyond that.
-pub const CATALOG_ROWS: usize = 7 * KIB;
+/// page of the tree is then written once for many commits. About 3 MB; a hash table doubles beyond that.
+pub const CATALOG_ROWS: usize = 28 * KIB;
 /// Bytes of their texts.
-pub const CATALOG_BYTES: usize = MIB;
+pub const CATALOG_BYTES: usize = 2 * MIB;
 /// Files without a name that a download keeps open until their commit: the files of some commits. Not more than a
 /// quarter of those that a process may have open.
-pub const NAMELESS_FILES: usize = 1024;
+pub const NAMELESS_FILES: usize = 4 * KIB;
 /// Slices of a source that are read at once: each holds a page, and most a connection.
 pub const SLICES_OPEN: usize = 1024;
 /// Slices that an id range is cut into at the start; more come by splitting, when they are needed.

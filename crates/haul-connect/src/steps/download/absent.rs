@@ -4,12 +4,11 @@ use haul_core::Fault;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::catalog::{Catalog, fault};
-use super::rows::{has_table, signed};
+use super::rows::signed;
 
 /// True when there is one.
 pub(super) fn knows_absent(conn: &Connection) -> rusqlite::Result<bool> {
-    Ok(has_table(conn, "absent")?
-        && conn.query_row("SELECT EXISTS (SELECT 1 FROM absent)", [], |r| r.get(0))?)
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM absent)", [], |r| r.get(0))
 }
 
 impl Catalog {

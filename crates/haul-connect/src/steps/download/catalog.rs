@@ -7,20 +7,23 @@
 //!
 //! Names and URLs are found by their hashes, which lie all over a tree: written there one by one, every
 //! commit would write most of its pages again. New rows are held in memory, go to the end of a table of
-//! their own with each commit, and are put into the tree in its order, many at a time.
+//! their own with each commit, as one text, and are put into the tree in its order, many at a time.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use haul_core::Fault;
-use haul_core::limits::{CATALOG_BYTES, CATALOG_ROWS};
 use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::absent::knows_absent;
 use super::filter::Filter;
-use super::rows::{COLUMNS, Row, SCHEMA, Saved, recent_of, signed, write};
+use super::recent::Recent;
+use super::rows::{COLUMNS, FORMAT, Row, SCHEMA, Saved, format, recent_of, signed, to_text, write};
+
+/// Rows that are written as one text.
+const ROWS_AT_ONCE: usize = 512;
 
 /// Claims and rows of files.
 pub(super) struct Catalog {
@@ -29,12 +32,8 @@ pub(super) struct Catalog {
     pass: i64,
     /// A transaction is open.
     open: bool,
-    /// Rows that the tree does not have yet, by the hash of their name; they replace those of the tree.
-    recent: HashMap<u64, Row>,
-    /// Bytes of their texts.
-    recent_bytes: usize,
-    /// The names of those that were saved, by the hash of their URL.
-    urls: HashMap<u64, u64>,
+    /// Rows that the tree does not have yet; they replace those of the tree.
+    recent: Recent,
     /// Names of rows that changed since the last commit.
     changed: Vec<u64>,
     /// Names and URLs of the tree, which most files are not in; none when an earlier process wrote some.
@@ -50,6 +49,11 @@ impl Catalog {
         let conn = Connection::open(path).and_then(|c| {
             // One sync for all of its making.
             c.pragma_update(None, "synchronous", if is_new { "OFF" } else { "NORMAL" })?;
+            if is_new {
+                c.pragma_update(None, "user_version", FORMAT)?;
+            } else if format(&c)? != FORMAT {
+                return Ok(c);
+            }
             c.execute_batch(SCHEMA)?;
             if is_new && !path.as_os_str().is_empty() {
                 File::open(path).and_then(|f| f.sync_all()).map_err(|_| rusqlite::Error::InvalidQuery)?;
@@ -75,23 +79,31 @@ impl Catalog {
 
     fn with(conn: rusqlite::Result<Connection>, path: &Path, pass: u64) -> Result<Catalog, Fault> {
         let read = conn.and_then(|conn| {
+            let found = format(&conn)?;
+            if found != FORMAT {
+                return Ok(Err(found));
+            }
             let has_tree: bool = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get(0))?;
-            Ok((has_tree, knows_absent(&conn)?, recent_of(&conn)?, conn))
+            Ok(Ok((has_tree, knows_absent(&conn)?, recent_of(&conn)?, conn)))
         });
-        let (has_tree, knows_absent, recent, conn) = read.map_err(|e| fault(path, &e))?;
+        let read = read.map_err(|e| fault(path, &e))?;
+        let (has_tree, knows_absent, recent, conn) = read.map_err(|found| {
+            let path = path.display();
+            let message =
+                format!("{path}: it has format {found}, this Haul knows {FORMAT}: use the one that wrote it");
+            Fault::fatal("catalog", message)
+        })?;
         let mut catalog = Catalog {
             conn,
             path: path.to_owned(),
             pass: signed(pass),
             open: false,
-            recent: HashMap::with_capacity(recent.len()),
-            recent_bytes: 0,
-            urls: HashMap::new(),
+            recent: Recent::default(),
             changed: Vec::new(),
             of_tree: (!has_tree).then(Filter::default),
             knows_absent,
         };
-        recent.into_iter().for_each(|(path, row)| catalog.put(path, row));
+        recent.into_iter().for_each(|(path, row)| catalog.recent.put(path, row));
         Ok(catalog)
     }
 
@@ -123,56 +135,44 @@ impl Catalog {
 
     /// Writes what changed to the end of its table.
     fn append(&self) -> rusqlite::Result<()> {
-        let sql =
-            format!("INSERT INTO recent ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
-        let mut insert = self.conn.prepare_cached(&sql)?;
-        for path in &self.changed {
-            if let Some(row) = self.recent.get(path) {
-                write(&mut insert, *path, row)?;
-            }
+        let mut insert = self.conn.prepare_cached("INSERT INTO recent (rows) VALUES (?1)")?;
+        for paths in self.changed.chunks(ROWS_AT_ONCE) {
+            let rows = paths.iter().filter_map(|path| Some((*path, self.recent.get(*path)?)));
+            let text = to_text(rows).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+            insert.execute([ToSqlOutput::Borrowed(ValueRef::Text(&text))])?;
         }
         Ok(())
     }
 
-    /// Puts a row among the recent ones.
-    fn put(&mut self, path: u64, row: Row) {
-        if let Some(saved) = &row.saved {
-            self.urls.insert(saved.url, path);
-        }
-        self.recent_bytes += row.texts();
-        if let Some(old) = self.recent.insert(path, row) {
-            self.recent_bytes -= old.texts();
-        }
-    }
-
     /// Notes a row of this reading; when there are many, all of them go into the tree, in its order.
     fn change(&mut self, path: u64, row: Row) -> Result<(), Fault> {
-        self.put(path, row);
+        self.recent.put(path, row);
         self.changed.push(path);
-        if self.recent.len() < CATALOG_ROWS && self.recent_bytes < CATALOG_BYTES {
+        if !self.recent.is_full() {
             return Ok(());
         }
         self.begin()?;
         self.merge().map_err(|e| fault(&self.path, &e))?;
         if let Some(filter) = &mut self.of_tree {
-            for hash in self.recent.keys().chain(self.urls.keys()) {
-                filter.insert(*hash);
-            }
+            self.recent.paths().chain(self.recent.urls()).for_each(|hash| {
+                filter.insert(hash);
+            });
         }
-        (self.recent_bytes, self.changed) = (0, Vec::new());
+        self.changed.clear();
         self.recent.clear();
-        self.urls.clear();
         Ok(())
     }
 
     fn merge(&self) -> rusqlite::Result<()> {
-        let mut paths: Vec<_> = self.recent.iter().map(|(path, row)| (signed(*path), *path, row)).collect();
-        paths.sort_unstable_by_key(|(order, ..)| *order);
+        let mut paths: Vec<_> = self.recent.paths().map(signed).collect();
+        paths.sort_unstable();
         let sql =
             format!("REPLACE INTO file ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
         let mut replace = self.conn.prepare_cached(&sql)?;
-        for (_, path, row) in paths {
-            write(&mut replace, path, row)?;
+        for path in paths {
+            if let Some(row) = self.recent.get(path as u64) {
+                write(&mut replace, path as u64, &row)?;
+            }
         }
         self.conn.execute("DELETE FROM recent", []).map(drop)
     }
@@ -205,8 +205,8 @@ impl Catalog {
 
     /// What is known of a name.
     pub(super) fn row(&mut self, path: u64) -> Result<Option<Row>, Fault> {
-        if let Some(row) = self.recent.get(&path) {
-            return Ok(Some(row.clone()));
+        if let Some(row) = self.recent.get(path) {
+            return Ok(Some(row));
         }
         if !self.may_have(path) {
             return Ok(None);
@@ -222,8 +222,7 @@ impl Catalog {
 
     /// A file that was saved from a URL.
     pub(super) fn of_url(&mut self, url: u64) -> Result<Option<Saved>, Fault> {
-        let saved = |row: &Row| row.saved.clone().filter(|saved| saved.url == url);
-        if let Some(found) = self.urls.get(&url).and_then(|path| self.recent.get(path)).and_then(saved) {
+        if let Some(found) = self.recent.of_url(url) {
             return Ok(Some(found));
         }
         if !self.may_have(url) {
@@ -234,7 +233,7 @@ impl Catalog {
         let found =
             self.conn.prepare_cached(&sql).and_then(|mut s| s.query_row([signed(url)], Row::read).optional());
         let found = found.map_err(|e| fault(&self.path, &e))?;
-        Ok(found.filter(|(path, _)| !self.recent.contains_key(path)).and_then(|(_, row)| row.saved))
+        Ok(found.filter(|(path, _)| self.recent.get(*path).is_none()).and_then(|(_, row)| row.saved))
     }
 
     /// Notes a file that is about to get its name, which its owner has claimed.
@@ -278,6 +277,8 @@ pub(super) fn fault(path: &Path, e: &rusqlite::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use haul_core::limits::CATALOG_ROWS;
+
     use super::*;
 
     fn file(url: u64) -> Saved {
@@ -369,15 +370,15 @@ mod tests {
     }
 
     #[test]
-    fn a_catalog_of_an_earlier_version_is_read() {
+    fn a_catalog_of_another_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("files.db");
-        let mut c = Catalog::open(&path, 1).unwrap();
-        c.save(1, 10, file(100)).unwrap();
-        c.merge().unwrap();
-        c.conn.execute_batch("DROP TABLE recent; DROP TABLE absent").unwrap();
+        let c = Catalog::open(&path, 1).unwrap();
+        c.conn.pragma_update(None, "user_version", FORMAT + 1).unwrap();
         drop(c);
-        let mut c = Catalog::read_only(&path).unwrap();
-        assert_eq!(c.row(1).unwrap().unwrap().saved, Some(file(100)));
+        for opened in [Catalog::open(&path, 2), Catalog::read_only(&path)] {
+            let fault = opened.err().unwrap();
+            assert!(fault.message().contains("format 2"), "{fault}");
+        }
     }
 }

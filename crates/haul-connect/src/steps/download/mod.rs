@@ -24,6 +24,7 @@ mod note;
 mod part;
 mod proved;
 mod ranges;
+mod recent;
 mod rows;
 mod wanted;
 

@@ -1,6 +1,8 @@
 //! The rows of a catalog, and how SQLite holds them.
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A name as the catalog knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Row {
 }
 
 /// A file that was saved.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Saved {
     /// Relative to the destination.
     pub(super) name: String,
@@ -33,6 +35,9 @@ pub(super) struct Saved {
     pub(super) checksum: String,
 }
 
+/// Version of the tables, in `PRAGMA user_version`.
+pub(super) const FORMAT: u32 = 1;
+
 pub(super) const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA cache_size = -1024;
@@ -45,14 +50,7 @@ pub(super) const SCHEMA: &str = "
         name TEXT, url INTEGER, bytes INTEGER, mtime INTEGER, crc INTEGER, checksum TEXT, saved_in INTEGER
     );
     CREATE INDEX IF NOT EXISTS file_url ON file (url) WHERE url IS NOT NULL;
-    CREATE TABLE IF NOT EXISTS recent (
-        n INTEGER PRIMARY KEY,
-        path INTEGER NOT NULL,
-        owner INTEGER NOT NULL,
-        pass INTEGER NOT NULL,
-        claimed INTEGER NOT NULL,
-        name TEXT, url INTEGER, bytes INTEGER, mtime INTEGER, crc INTEGER, checksum TEXT, saved_in INTEGER
-    );
+    CREATE TABLE IF NOT EXISTS recent (n INTEGER PRIMARY KEY, rows TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS absent (path INTEGER PRIMARY KEY, url INTEGER NOT NULL, status INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS log (name TEXT PRIMARY KEY, len INTEGER NOT NULL);
 ";
@@ -78,24 +76,38 @@ impl Row {
         };
         Ok((r.get::<_, i64>(0)? as u64, row))
     }
-
-    /// Bytes of its texts.
-    pub(super) fn texts(&self) -> usize {
-        self.saved.as_ref().map_or(0, |saved| saved.name.len() + saved.checksum.len())
-    }
 }
 
-/// False in a catalog of an earlier version that is only looked at.
-pub(super) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
-    conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = ?1)", [name], |r| r.get(0))
+/// The version of the tables.
+pub(super) fn format(conn: &Connection) -> rusqlite::Result<u32> {
+    conn.pragma_query_value(None, "user_version", |r| r.get(0))
+}
+
+/// A row that is not in the tree: its name, and the row.
+#[derive(Serialize, Deserialize)]
+struct Noted<S>(u64, u64, i64, u64, Option<S>, Option<i64>);
+
+/// The rows of one commit, for the end of `recent`: the text of a statement for each would cost more than the row.
+pub(super) fn to_text(rows: impl Iterator<Item = (u64, Row)>) -> serde_json::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let recent = rows.map(|(path, r)| Noted(path, r.owner, r.pass, r.claimed, r.saved, r.saved_in));
+    serde_json::Serializer::new(&mut text).collect_seq(recent)?;
+    Ok(text)
 }
 
 /// The rows that are not in the tree, the later after the earlier.
 pub(super) fn recent_of(conn: &Connection) -> rusqlite::Result<Vec<(u64, Row)>> {
-    if !has_table(conn, "recent")? {
-        return Ok(Vec::new());
+    let mut all = Vec::new();
+    let mut statement = conn.prepare("SELECT rows FROM recent ORDER BY n")?;
+    let mut commits = statement.query([])?;
+    while let Some(commit) = commits.next()? {
+        let rows: Vec<Noted<Saved>> = serde_json::from_str(commit.get_ref(0)?.as_str()?)
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
+        all.extend(rows.into_iter().map(|Noted(path, owner, pass, claimed, saved, saved_in)| {
+            (path, Row { owner, pass, claimed, saved, saved_in })
+        }));
     }
-    conn.prepare(&format!("SELECT {COLUMNS} FROM recent ORDER BY n"))?.query_map([], Row::read)?.collect()
+    Ok(all)
 }
 
 /// Binds a row to a statement that takes [`COLUMNS`], and runs it.
