@@ -61,16 +61,16 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A file without a name on the disk of a directory: it is gone when it is closed before it gets one.
+/// A file without a name on the disk of an open directory: it is gone when it is closed before it gets one.
 ///
 /// # Errors
 /// `Unsupported` where the system or the file system has none.
-pub(crate) fn create_nameless(dir: &Path) -> io::Result<File> {
+pub(crate) fn create_nameless(dir: &File) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
-        use rustix::fs::{Mode, OFlags, open};
+        use rustix::fs::{Mode, OFlags, openat};
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(open(dir, flags, Mode::from_raw_mode(0o666))?.into())
+        Ok(openat(dir, c".", flags, Mode::from_raw_mode(0o666))?.into())
     }
     #[cfg(not(target_os = "linux"))]
     {

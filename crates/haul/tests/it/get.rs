@@ -159,6 +159,18 @@ fn every_record_is_saved_whole_and_the_same_command_fetches_only_what_is_missing
 }
 
 #[test]
+fn directories_that_went_away_are_made_again() {
+    let scene = Scene::new(|_| {}).with(3);
+    let get = || scene.get(&["--as=a/{id}/{id}.{ext}"]).ended(0);
+    get();
+    let saved = scene.saved();
+    std::fs::remove_dir_all(scene.place.file("content/a")).unwrap();
+    let said = get();
+    assert_eq!(said.counts()[..3], [3, 3, 0]);
+    assert_eq!(scene.saved(), saved);
+}
+
+#[test]
 fn another_url_under_a_key_is_fetched_again() {
     let scene = Scene::new(|_| {}).with(5);
     scene.get(&[]).ended(0);

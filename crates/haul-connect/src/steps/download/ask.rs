@@ -55,7 +55,7 @@ impl Download {
             body_use: BodyUse::Keep,
             timeout: self.spec.timeout,
         };
-        let lane = cx.lanes.lane(&url.origin(at_home.credential()));
+        let lane = at_home.lane(url, cx);
         let reply = match self.spec.client.fetch(&call, lane, &self.spec.rules, cx, to).await? {
             Fetched::Whole => return Ok(Asked::Whole),
             Fetched::Reply(reply) => reply,

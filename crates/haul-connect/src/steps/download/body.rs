@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haul_core::limits::NAMELESS_FILES;
 
+use super::depot::PartPath;
 use crate::stores::disk::{create_nameless, name_nameless, open_files, rename_new, reopen};
 
 /// Gives out nameless files; each is open until it has its name.
 pub(super) struct Nameless {
-    dir: PathBuf,
+    dir: File,
     /// How many more may be open.
     free: AtomicUsize,
 }
@@ -23,10 +24,11 @@ pub(super) struct Nameless {
 impl Nameless {
     /// Tries it once, under a name that is free again afterwards; `None`: not here.
     pub(super) fn new(dir: &Path, probe: &Path) -> Option<Arc<Self>> {
-        create_nameless(dir).and_then(|file| name_nameless(&file, probe)).ok()?;
+        let dir = File::open(dir).ok()?;
+        create_nameless(&dir).and_then(|file| name_nameless(&file, probe)).ok()?;
         fs::remove_file(probe).ok()?;
         let free = AtomicUsize::new(NAMELESS_FILES.min(open_files() / 4));
-        Some(Arc::new(Nameless { dir: dir.to_owned(), free }))
+        Some(Arc::new(Nameless { dir, free }))
     }
 
     fn create(self: &Arc<Self>) -> Option<Written> {
@@ -63,12 +65,12 @@ pub(super) struct Written {
 
 impl Written {
     /// A new one, nameless if that is wanted and possible, and with the name of its part otherwise.
-    pub(super) fn create(part: &Path, nameless: Option<&Arc<Nameless>>) -> io::Result<Self> {
+    pub(super) fn create(part: &PartPath<'_>, nameless: Option<&Arc<Nameless>>) -> io::Result<Self> {
         if let Some(written) = nameless.and_then(Nameless::create) {
             return Ok(written);
         }
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(part)?;
+        let file = options.read(true).write(true).create(true).truncate(true).open(&**part)?;
         Ok(Written { file, seat: None })
     }
 
@@ -92,48 +94,62 @@ impl Deref for Written {
 
 /// A whole file that waits for its name.
 #[derive(Clone, Debug)]
-pub(super) struct Body {
-    /// Where it is if it has a name; nobody else uses it.
-    part: PathBuf,
-    nameless: Option<Arc<Written>>,
+pub(super) enum Body {
+    /// It has another one, which nobody else uses.
+    Named(PathBuf),
+    Nameless(Arc<Written>),
 }
 
 impl Body {
     /// Of what was written as this part.
-    pub(super) fn new(part: PathBuf, written: Written) -> Self {
-        let nameless = written.is_nameless().then(|| Arc::new(written));
-        Body { part, nameless }
+    pub(super) fn new(part: &PartPath<'_>, written: Written) -> Self {
+        match written.is_nameless() {
+            true => Body::Nameless(Arc::new(written)),
+            false => Body::Named(part.to_path_buf()),
+        }
     }
 
     /// Opens it to be read.
     pub(super) fn open(&self) -> io::Result<File> {
-        self.nameless.as_ref().map_or_else(|| File::open(&self.part), |written| reopen(written))
+        match self {
+            Body::Named(part) => File::open(part),
+            Body::Nameless(written) => reopen(written),
+        }
     }
 
-    /// Gives it its name. A new one replaces nothing: `AlreadyExists`.
-    pub(super) fn give(&self, to: &Path, is_new: bool) -> io::Result<()> {
-        match &self.nameless {
-            Some(written) if is_new => name_nameless(written, to),
-            None if is_new => rename_new(&self.part, to),
-            None => fs::rename(&self.part, to),
-            Some(written) => {
-                // Only what has a name replaces another; an earlier attempt may have come as far.
-                let _ = fs::remove_file(&self.part);
-                name_nameless(written, &self.part)?;
-                fs::rename(&self.part, to)
+    /// Gives it its name, which is new: `AlreadyExists` otherwise.
+    pub(super) fn give(&self, to: &Path) -> io::Result<()> {
+        match self {
+            Body::Named(part) => rename_new(part, to),
+            Body::Nameless(written) => name_nameless(written, to),
+        }
+    }
+
+    /// The name that it has, or gets: `other`, which nobody uses. Only what has a name replaces another.
+    pub(super) fn named(&self, other: PathBuf) -> io::Result<PathBuf> {
+        match self {
+            Body::Named(part) => Ok(part.clone()),
+            Body::Nameless(written) => {
+                // An earlier process may have come as far.
+                let _ = fs::remove_file(&other);
+                name_nameless(written, &other).map(|()| other)
             }
         }
     }
 
     /// Removes it, unless it goes by itself.
     pub(super) fn discard(&self) {
-        if self.nameless.is_none() {
+        if let Body::Named(part) = self {
             // Unfinished files are swept at the end of the run in any case.
-            let _ = fs::remove_file(&self.part);
+            let _ = fs::remove_file(part);
         }
     }
 
     pub(super) fn is(&self, other: &Body) -> bool {
-        self.part == other.part
+        match (self, other) {
+            (Body::Named(one), Body::Named(other)) => one == other,
+            (Body::Nameless(one), Body::Nameless(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }

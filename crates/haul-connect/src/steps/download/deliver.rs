@@ -199,7 +199,7 @@ impl Deliver {
             body_use: BodyUse::Object,
             timeout: self.spec.timeout,
         };
-        let lane = cx.lanes.lane(&url.origin(at_home.credential()));
+        let lane = at_home.lane(url, cx);
         let reply = match self.spec.client.pull(&call, lane, &self.spec.rules, cx).await? {
             Answer::Body(pulled) => {
                 let head = (pulled.length, carried(&pulled.reply));

@@ -10,9 +10,11 @@
 //! A commit makes all prepared files durable at once (one `syncfs`), gives them their names, makes the
 //! directories durable, and only then reaches the ledger.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 use super::body::{Body, Nameless};
 use super::catalog::Catalog;
 use super::finishing::Finishing;
+use super::hashed::ByHash;
 use super::part::Complete;
 use crate::stores::PART_DIR;
 use crate::stores::disk::mtime;
@@ -72,9 +75,9 @@ pub(super) struct Open {
     prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
     kept: Mutex<HashMap<Place, Vec<Prepared>>>,
     /// Verified files by URL, until the catalog has them.
-    landed: Mutex<HashMap<u64, (Body, String, Complete)>>,
-    /// URLs that are being fetched.
-    busy: Mutex<HashMap<u64, watch::Receiver<()>>>,
+    landed: Mutex<ByHash<(Body, String, Complete)>>,
+    /// URLs that are being fetched, and who waits for that.
+    busy: Mutex<ByHash<Option<watch::Sender<()>>>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -174,13 +177,14 @@ pub(super) fn unwritable(to: &Path, e: &io::Error) -> Fault {
 }
 
 impl Open {
-    /// Where the part of a file is written.
-    pub(super) fn part(&self, name: &str, (slice, seq): Place) -> PathBuf {
-        let flat = name.replace('/', "%2F");
-        // The end of a name says most; a part with its note must not be too long a name.
-        let from =
-            (flat.len().saturating_sub(180)..flat.len()).find(|i| flat.is_char_boundary(*i)).unwrap_or(0);
-        self.parts.join(format!("{}.{slice}-{seq}.part", &flat[from..]))
+    /// Where the part of a file is written, if it has a name.
+    pub(super) fn part<'a>(&'a self, name: &'a str, place: Place) -> PartPath<'a> {
+        PartPath { parts: &self.parts, name, place, path: OnceCell::new() }
+    }
+
+    /// A name that a file has for a moment, which has had none and replaces another.
+    pub(super) fn between(&self, file: &Prepared) -> PathBuf {
+        self.parts.join(format!("{:016x}.part", file.path))
     }
 
     /// Where a file stands in the end.
@@ -190,7 +194,8 @@ impl Open {
 
     /// Verified files of an item that an earlier attempt left.
     pub(super) fn take_kept(&self, place: Place) -> Vec<Prepared> {
-        lock(&self.kept).remove(&place).unwrap_or_default()
+        let mut kept = lock(&self.kept);
+        if kept.is_empty() { Vec::new() } else { kept.remove(&place).unwrap_or_default() }
     }
 
     /// Keeps verified files of an item for its next attempt.
@@ -261,12 +266,11 @@ impl Open {
     /// The right to fetch a URL; `Err`: somebody does, wait until that is over.
     pub(super) fn begin(&self, url: u64) -> Result<Fetching<'_>, watch::Receiver<()>> {
         let mut busy = lock(&self.busy);
-        if let Some(other) = busy.get(&url) {
-            return Err(other.clone());
+        if let Some(over) = busy.get_mut(&url) {
+            return Err(over.get_or_insert_with(|| watch::channel(()).0).subscribe());
         }
-        let (over, watched) = watch::channel(());
-        busy.insert(url, watched);
-        Ok(Fetching { open: self, url, _over: over })
+        busy.insert(url, None);
+        Ok(Fetching { open: self, url })
     }
 }
 
@@ -274,11 +278,33 @@ impl Open {
 pub(super) struct Fetching<'a> {
     open: &'a Open,
     url: u64,
-    _over: watch::Sender<()>,
 }
 
 impl Drop for Fetching<'_> {
     fn drop(&mut self) {
         lock(&self.open.busy).remove(&self.url);
+    }
+}
+
+/// The path of a part, which most files do without.
+pub(super) struct PartPath<'a> {
+    parts: &'a Path,
+    name: &'a str,
+    place: Place,
+    path: OnceCell<PathBuf>,
+}
+
+impl Deref for PartPath<'_> {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.path.get_or_init(|| {
+            let flat = self.name.replace('/', "%2F");
+            // The end of a name says most; a part with its note must not be too long a name.
+            let is_start = |at: &usize| flat.is_char_boundary(*at);
+            let from = (flat.len().saturating_sub(180)..flat.len()).find(is_start).unwrap_or(0);
+            let (slice, seq) = self.place;
+            self.parts.join(format!("{}.{slice}-{seq}.part", &flat[from..]))
+        })
     }
 }

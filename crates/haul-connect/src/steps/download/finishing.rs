@@ -10,9 +10,11 @@ use std::sync::Arc;
 use haul_core::finish::Finish;
 use haul_core::record::write_json_string;
 use haul_core::{Fault, Seq, SliceId};
+use zstd::bulk::Compressor;
 
 use super::catalog::Catalog;
 use super::depot::{Depot, Open, Prepared, lock, unwritable};
+use super::part::Complete;
 use super::rows::Saved;
 use crate::stores::disk::disk_fault;
 
@@ -20,6 +22,8 @@ use crate::stores::disk::disk_fault;
 const DIRECTORIES: usize = 8;
 /// The name of the receipts' length in the catalog.
 const RECEIPTS: &str = "receipts";
+/// Receipts that are compressed together: more would need more memory and not become much smaller.
+const AT_ONCE: usize = 512;
 /// Receipts are small and alike: a fast level does most of what a slow one does.
 const LEVEL: i32 = 3;
 
@@ -28,6 +32,7 @@ pub(super) struct Finishing {
     depot: Arc<Depot>,
     receipts: File,
     receipts_path: PathBuf,
+    compressor: Compressor<'static>,
     /// Bytes of receipts that belong to what was committed.
     len: u64,
     root: File,
@@ -46,17 +51,19 @@ impl Finishing {
         receipts.set_len(len).map_err(|e| disk_fault(&path, &e))?;
         let root = File::open(depot.to()).map_err(|e| unwritable(depot.to(), &e))?;
         let apart = device(&root) != device(&receipts);
-        Ok(Finishing { depot: depot.clone(), receipts, receipts_path: path, len, root, apart })
+        let compressor = Compressor::new(LEVEL).map_err(|e| disk_fault(&path, &e))?;
+        Ok(Finishing { depot: depot.clone(), receipts, receipts_path: path, compressor, len, root, apart })
     }
 
     fn write_receipts(&mut self, files: &[Prepared]) -> Result<(), Fault> {
-        let mut lines = Vec::with_capacity(files.len() * 160);
-        for file in files {
-            receipt(file, &mut lines);
+        let mut lines = Vec::new();
+        for files in files.chunks(AT_ONCE) {
+            lines.clear();
+            files.iter().for_each(|file| receipt(file, &mut lines));
+            let frame = self.compressor.compress(&lines).map_err(|e| disk_fault(&self.receipts_path, &e))?;
+            self.receipts.write_all(&frame).map_err(|e| disk_fault(&self.receipts_path, &e))?;
+            self.len += frame.len() as u64;
         }
-        let frame = zstd::bulk::compress(&lines, LEVEL).map_err(|e| disk_fault(&self.receipts_path, &e))?;
-        self.receipts.write_all(&frame).map_err(|e| disk_fault(&self.receipts_path, &e))?;
-        self.len += frame.len() as u64;
         Ok(())
     }
 
@@ -96,15 +103,19 @@ impl Finishing {
 
     /// Gives files their names and makes the directories durable.
     fn rename(&self, open: &Open, files: &[Prepared]) -> Result<(), Fault> {
-        let mut directories = BTreeSet::new();
+        let (mut directories, mut last) = (BTreeSet::new(), None);
         for file in files {
             let target = open.target(&file.name);
-            let moved = match file.body.give(&target, file.is_new) {
+            let named = (!file.is_new).then(|| file.body.named(open.between(file))).transpose();
+            let named = named.map_err(|e| disk_fault(&target, &e))?;
+            let give =
+                || named.as_ref().map_or_else(|| file.body.give(&target), |from| fs::rename(from, &target));
+            let dir = file.name.rsplit_once('/').map_or("", |(dir, _)| dir);
+            let moved = match give() {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    let dir = target.parent().unwrap_or(self.depot.to());
-                    directories
-                        .extend(dir.ancestors().take_while(|d| *d != self.depot.to()).map(Path::to_owned));
-                    fs::create_dir_all(dir).and_then(|()| file.body.give(&target, file.is_new))
+                    let above = Path::new(dir).ancestors().map(|dir| self.depot.to().join(dir));
+                    directories.extend(above);
+                    fs::create_dir_all(self.depot.to().join(dir)).and_then(|()| give())
                 }
                 moved => moved,
             };
@@ -114,7 +125,10 @@ impl Finishing {
                 }
                 moved => moved.map_err(|e| disk_fault(&target, &e))?,
             }
-            directories.extend(target.parent().map(Path::to_owned));
+            if last != Some(dir) {
+                directories.insert(self.depot.to().join(dir));
+                last = Some(dir);
+            }
         }
         if directories.len() > DIRECTORIES {
             return self.sync(&[]);
@@ -161,12 +175,14 @@ fn receipt(file: &Prepared, out: &mut Vec<u8>) {
     member("{\"key\":", &file.key);
     member(",\"url\":", &file.shown_url);
     member(",\"path\":", &file.name);
-    let checksum = match file.checksum.as_str() {
-        "" => format!("crc32c:{:08x}", file.complete.crc),
-        said => said.to_owned(),
-    };
-    member(",\"checksum\":", &checksum);
-    out.extend_from_slice(format!(",\"bytes\":{},\"ms\":{}}}\n", file.complete.bytes, file.ms).as_bytes());
+    let Complete { bytes, crc, .. } = file.complete;
+    // Nothing can fail that is written to memory.
+    if file.checksum.is_empty() {
+        let _ = write!(out, ",\"checksum\":\"crc32c:{crc:08x}\"");
+    } else {
+        member(",\"checksum\":", &file.checksum);
+    }
+    let _ = writeln!(out, ",\"bytes\":{bytes},\"ms\":{}}}", file.ms);
 }
 
 fn device(file: &File) -> u64 {

@@ -1,10 +1,12 @@
 //! Services that the job names: what is configured for them goes along to their files, and to no other
 //! host.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use haul_core::Fault;
+use haul_core::lane::LaneId;
+use haul_core::{Cx, Fault};
 
+use super::depot::lock;
 use crate::http::{HeaderLines, Url};
 use crate::secrets::Credential;
 
@@ -27,6 +29,15 @@ pub(super) struct Homes {
     standard: HeaderLines,
     headers: HeaderLines,
     none: Arc<str>,
+    no_lines: Arc<HeaderLines>,
+    lately: Mutex<Option<Lately>>,
+}
+
+/// Where the last request went: most go where the one before has gone.
+struct Lately {
+    base: Box<str>,
+    credential: Arc<str>,
+    lane: LaneId,
 }
 
 /// Where a URL belongs.
@@ -43,7 +54,14 @@ impl Homes {
             let standard = plain(&home.headers);
             (home, standard)
         });
-        Homes { homes: homes.collect(), standard: plain(headers), headers: headers.clone(), none: "".into() }
+        Homes {
+            homes: homes.collect(),
+            standard: plain(headers),
+            headers: headers.clone(),
+            none: "".into(),
+            no_lines: Arc::default(),
+            lately: Mutex::default(),
+        }
     }
 
     pub(super) fn of(&self, url: &Url) -> AtHome<'_> {
@@ -65,14 +83,26 @@ impl<'a> AtHome<'a> {
         }
     }
 
-    pub(super) fn credential(&self) -> &'a Arc<str> {
+    fn credential(&self) -> &'a Arc<str> {
         self.home.map_or(&self.homes.none, |(home, _)| home.credential.name())
+    }
+
+    /// The lane of a URL. That of an origin never changes.
+    pub(super) fn lane(&self, url: &Url, cx: &Cx<'_>) -> LaneId {
+        let (base, credential) = (url.base(), self.credential());
+        let mut lately = lock(&self.homes.lately);
+        if let Some(lately) = lately.as_ref().filter(|l| *l.base == *base && l.credential == *credential) {
+            return lately.lane;
+        }
+        let lane = cx.lanes.lane(&url.origin(credential));
+        *lately = Some(Lately { base: base.into(), credential: credential.clone(), lane });
+        lane
     }
 
     pub(super) async fn lines(&self) -> Result<Arc<HeaderLines>, Fault> {
         match self.home {
             Some((home, _)) => home.credential.lines().await,
-            None => Ok(Arc::default()),
+            None => Ok(self.homes.no_lines.clone()),
         }
     }
 

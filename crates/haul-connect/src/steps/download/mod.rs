@@ -15,6 +15,7 @@ mod filter;
 mod finishing;
 mod flows;
 mod fresh;
+mod hashed;
 mod home;
 mod inlet;
 pub(crate) mod kind;
@@ -29,7 +30,6 @@ mod rows;
 mod wanted;
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::stores::disk::{disk_fault, mtime};
 use body::{Body, Written};
-use depot::{Open, Prepared, lock};
+use depot::{Open, PartPath, Prepared, lock};
 use digest::Digests;
 use flows::Flows;
 use home::Homes;
@@ -249,7 +249,7 @@ impl Download {
             if let Some((mut file, complete)) = open.twin(target.url_hash)?
                 && target.wanted.checksum.is_none()
             {
-                return copy(&mut file, path, &complete, (target, open)).map(Ok);
+                return copy(&mut file, &path, &complete, (target, open)).map(Ok);
             }
             match open.begin(target.url_hash) {
                 Ok(fetching) => break fetching,
@@ -320,13 +320,13 @@ pub(crate) fn crc_of(path: &std::path::Path) -> std::io::Result<u32> {
 /// Copies a verified file, which may be expected to be of another type here.
 fn copy(
     from: &mut std::fs::File,
-    to: PathBuf,
+    to: &PartPath<'_>,
     complete: &Complete,
     (target, open): (&Target<'_>, &Open),
 ) -> Result<(Complete, Body), Fault> {
-    let broken = |e: std::io::Error| disk_fault(&to, &e);
+    let broken = |e: std::io::Error| disk_fault(to, &e);
     let nameless = open.nameless.as_ref().filter(|_| complete.bytes < NOTED_FROM);
-    let out = Written::create(&to, nameless).map_err(broken)?;
+    let out = Written::create(to, nameless).map_err(broken)?;
     let mut digests = Digests::new(None);
     let (mut buffer, mut len) = (vec![0; 128 * 1024], 0);
     loop {

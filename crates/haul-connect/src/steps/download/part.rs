@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use haul_core::limits::{SPREAD_FROM, SPREAD_NOTED};
 use haul_core::{Fault, FaultClass};
 
 use super::body::{Body, Nameless, Written};
+use super::depot::PartPath;
 use super::digest::{Checksum, Digests};
 use super::flows::Flow;
 use super::kind::{self, Mismatch};
@@ -55,7 +56,7 @@ pub(super) struct Complete {
 
 /// A file that is being written.
 pub(super) struct Part<'a> {
-    path: PathBuf,
+    path: PartPath<'a>,
     expected: &'a Expected<'a>,
     file: Option<Written>,
     digests: Digests,
@@ -77,7 +78,7 @@ pub(super) struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// A part at a path, with what an earlier attempt left of it, if that can be gone on with.
-    pub(super) fn open(path: PathBuf, expected: &'a Expected<'a>) -> Result<Part<'a>, Fault> {
+    pub(super) fn open(path: PartPath<'a>, expected: &'a Expected<'a>) -> Result<Part<'a>, Fault> {
         let mut part = Part {
             path,
             expected,
@@ -102,7 +103,7 @@ impl<'a> Part<'a> {
 
     /// Goes on with what is there; its checksums are computed when it is whole.
     fn adopt(&mut self, note: &Note) -> io::Result<()> {
-        let Ok(file) = OpenOptions::new().read(true).write(true).open(&self.path) else { return Ok(()) };
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&*self.path) else { return Ok(()) };
         let len = file.metadata()?.len();
         let all = [(0, len)];
         let there = note.there.as_deref().unwrap_or(&all);
@@ -275,13 +276,13 @@ impl<'a> Part<'a> {
             // Without its part it would only be in the way.
             Note::remove(&self.path);
         }
-        Ok((Complete { bytes, mtime: mtime(&meta), crc }, Body::new(self.path, file)))
+        Ok((Complete { bytes, mtime: mtime(&meta), crc }, Body::new(&self.path, file)))
     }
 
     /// Removes what was written.
     pub(super) fn discard(self) {
         if self.file.is_some_and(|file| !file.is_nameless()) || self.noted {
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&*self.path);
             Note::remove(&self.path);
         }
     }

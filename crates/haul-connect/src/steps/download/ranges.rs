@@ -1,5 +1,7 @@
 //! Which bytes of a file are there, and which connection brings which of the others. Pure.
 
+use smallvec::SmallVec;
+
 /// Where a file ends of which nobody said how long it is.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
@@ -11,8 +13,8 @@ pub(super) type Range = (u64, u64);
 pub(super) struct Ranges {
     whole: u64,
     /// In order, and apart from each other.
-    there: Vec<Range>,
-    claims: Vec<Claim>,
+    there: SmallVec<[Range; 1]>,
+    claims: SmallVec<[Claim; 1]>,
 }
 
 /// What a connection brings.
@@ -73,7 +75,7 @@ impl Ranges {
     pub(super) fn gap(&self) -> Option<Range> {
         let mut at = 0;
         let claimed = self.claims.iter().map(|c| (c.at, c.to));
-        let mut taken: Vec<Range> = self.there.iter().copied().chain(claimed).collect();
+        let mut taken: SmallVec<[Range; 8]> = self.there.iter().copied().chain(claimed).collect();
         taken.sort_unstable();
         for (from, to) in taken {
             if from > at {
@@ -148,7 +150,12 @@ impl Ranges {
             (lo, hi) = (lo.min(a), hi.max(b));
             last += 1;
         }
-        self.there.splice(first..last, [(lo, hi)]);
+        if first < last {
+            self.there[first] = (lo, hi);
+            self.there.drain(first + 1..last);
+        } else {
+            self.there.insert(first, (lo, hi));
+        }
     }
 }
 
