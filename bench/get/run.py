@@ -129,12 +129,20 @@ def once(name, case, args, scratch, lab, synced):
     return result
 
 
+def orders(names):
+    """Orders in which each follows each other one equally often (E. J. Williams, 1949): what one leaves to be written
+    back, and to the journal, is work of the next."""
+    count = len(names)
+    first = [(i + 1) // 2 if i % 2 else (count - i // 2) % count for i in range(count)]
+    rows = [[names[(place + turn) % count] for place in first] for turn in range(count)]
+    return rows if count % 2 == 0 else rows + [row[::-1] for row in rows]
+
+
 def measure(case, names, args, scratch, lab, synced):
     runs = {name: [] for name in names}
+    turns = orders(names)
     for turn in range(args.repeat if synced else 1):
-        # Each follows each other one as often: what one leaves to be written back is work of the next.
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        for name in turns[turn % len(turns)]:
             runs[name].append(once(name, case, args, scratch, lab, synced))
     return runs
 
