@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::absent::knows_absent;
 use super::filter::Filter;
 use super::recent::Recent;
-use super::rows::{COLUMNS, FORMAT, Row, SCHEMA, Saved, format, recent_of, signed, to_text, write};
+use super::rows::{COLUMNS, FORMAT, Row, SCHEMA, Saved, format, is_blank, recent_of, signed, to_text, write};
 
 /// Rows that are written as one text.
 const ROWS_AT_ONCE: usize = 512;
@@ -49,10 +49,11 @@ impl Catalog {
         let conn = Connection::open(path).and_then(|c| {
             // One sync for all of its making.
             c.pragma_update(None, "synchronous", if is_new { "OFF" } else { "NORMAL" })?;
-            if is_new {
-                c.pragma_update(None, "user_version", FORMAT)?;
-            } else if format(&c)? != FORMAT {
-                return Ok(c);
+            match format(&c)? {
+                FORMAT => {}
+                // New, or whoever made it came no further.
+                0 if is_blank(&c)? => c.pragma_update(None, "user_version", FORMAT)?,
+                _ => return Ok(c),
             }
             c.execute_batch(SCHEMA)?;
             if is_new && !path.as_os_str().is_empty() {
@@ -380,5 +381,9 @@ mod tests {
             let fault = opened.err().unwrap();
             assert!(fault.message().contains("format 2"), "{fault}");
         }
+        // Whoever began it was killed before anything was written.
+        let begun = dir.path().join("begun.db");
+        File::create(&begun).unwrap();
+        Catalog::open(&begun, 1).unwrap().claim(1, 10, 100).unwrap();
     }
 }

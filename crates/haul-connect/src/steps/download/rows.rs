@@ -83,6 +83,11 @@ pub(super) fn format(conn: &Connection) -> rusqlite::Result<u32> {
     conn.pragma_query_value(None, "user_version", |r| r.get(0))
 }
 
+/// True when nothing was ever written.
+pub(super) fn is_blank(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |r| r.get(0))
+}
+
 /// A row that is not in the tree: its name, and the row.
 #[derive(Serialize, Deserialize)]
 struct Noted<S>(u64, u64, i64, u64, Option<S>, Option<i64>);
