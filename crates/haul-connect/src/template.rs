@@ -5,15 +5,18 @@
 //! the item's key. Strings stand for their text, numbers and booleans for themselves; what has no
 //! such value (missing, null, object, array) is an error that names the field.
 
+mod missing;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use haul_core::Record;
 use haul_core::item::{Item, Key};
-use haul_core::{Record, limits};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 
-use crate::expr::{Documents, EvalError, ExprError, Found, Lookup, Scanner, Seg, path, unescape};
+use crate::expr::{Documents, EvalError, ExprError, Found, Lookup, Seg, path, unescape};
+use missing::missing;
 
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -29,9 +32,6 @@ const FORBIDDEN: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-
-/// Members that an error names at most.
-const NAMES_SHOWN: usize = 8;
 
 /// A compiled template.
 #[derive(Debug)]
@@ -293,7 +293,7 @@ impl Template {
         let json = match found {
             Found::Value { document, start, end } => &documents[document][start..end],
             Found::Clash { kind, node } => return Err(failed(field, &self.lookup.clash(kind, node))),
-            Found::Missing => return Err(failed(field, &missing(field, record))),
+            Found::Missing => return Err(failed(field, &missing(field.member.is_some(), record))),
         };
         match json {
             [b'"', inside @ .., b'"'] if memchr::memchr(b'\\', inside).is_none() => {
@@ -356,53 +356,4 @@ fn place(parts: &mut [Part]) {
             Part::Field(_) => {}
         }
     }
-}
-
-/// Why a value is missing, and what the record has instead.
-fn missing(field: &Field, record: &Record) -> String {
-    if field.member.is_none() {
-        return "is missing in the record".to_owned();
-    }
-    let names = member_names(record);
-    let unnamed = names.first().is_some_and(|n| n == "c1");
-    let shown = names[..names.len().min(NAMES_SHOWN)].join(", ");
-    let more = if names.len() > NAMES_SHOWN { ", …" } else { "" };
-    let hint = if unnamed { " (columns without names: say --columns NAME,…)" } else { "" };
-    let mut text = format!("is missing: the record has {shown}{more}{hint}");
-    if names.is_empty() {
-        text = "is missing: the record is empty".to_owned();
-    }
-    if let Some((end, _)) = text.char_indices().nth(limits::MESSAGE_CHARS / 2) {
-        text.truncate(end);
-    }
-    text
-}
-
-/// The first names of a record's members, its own and the attached.
-fn member_names(record: &Record) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut scan = Scanner::new(record.base());
-    let mut own = || {
-        scan.space();
-        scan.take(b'{', "expected an object").ok()?;
-        while names.len() <= NAMES_SHOWN {
-            scan.space();
-            if scan.peek() != Some(b'"') {
-                break;
-            }
-            let start = scan.at + 1;
-            scan.string().ok()?;
-            let name = unescape(&scan.text()[start..scan.at - 1]);
-            names.push(String::from_utf8_lossy(&name).into_owned());
-            scan.space();
-            scan.take(b':', "expected a colon").ok()?;
-            scan.value(1).ok()?;
-            scan.space();
-            scan.take(b',', "expected a comma").ok()?;
-        }
-        Some(())
-    };
-    let _ = own();
-    names.extend(record.members().map(|(name, _)| name.to_string()));
-    names
 }

@@ -10,9 +10,15 @@ thread_local! {
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An empty buffer for a body of so many bytes; what was left, or a new one.
+/// An empty buffer for a body of so many bytes: what was left, unless it is so large that a body which waits would
+/// hold much more than it needs.
 pub(super) fn take(len: usize) -> Vec<u8> {
-    if len <= KEPT { ROOM.take() } else { Vec::new() }
+    let left = ROOM.take();
+    if left.capacity() <= 2 * len {
+        return left;
+    }
+    ROOM.set(left);
+    Vec::new()
 }
 
 /// Leaves the buffer of a body that nobody needs any more.
@@ -20,5 +26,20 @@ pub(super) fn leave(mut body: Vec<u8>) {
     if body.capacity() <= KEPT {
         body.clear();
         ROOM.set(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_left_for_bodies_of_its_size_only() {
+        leave(Vec::with_capacity(10_000));
+        assert_eq!(take(4_000).capacity(), 0, "it would hold more than twice what it needs");
+        assert_eq!(take(9_000).capacity(), 10_000);
+        assert_eq!(take(9_000).capacity(), 0, "it is taken");
+        leave(Vec::with_capacity(KEPT + 1));
+        assert_eq!(take(KEPT).capacity(), 0);
     }
 }

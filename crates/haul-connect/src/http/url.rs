@@ -197,14 +197,9 @@ impl fmt::Debug for Url {
 
 fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     let (scheme, rest) = text.split_once(':')?;
-    let rest = rest.strip_prefix("//")?;
-    if scheme.eq_ignore_ascii_case("http") {
-        Some((Scheme::Http, rest))
-    } else if scheme.eq_ignore_ascii_case("https") {
-        Some((Scheme::Https, rest))
-    } else {
-        None
-    }
+    let of = |s: &Scheme| scheme.eq_ignore_ascii_case(s.as_str());
+    let scheme = [Scheme::Http, Scheme::Https].into_iter().find(of)?;
+    Some((scheme, rest.strip_prefix("//")?))
 }
 
 /// Splits `host:port`; `None` for a port that is no port.

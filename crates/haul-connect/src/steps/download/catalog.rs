@@ -20,7 +20,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::absent::knows_absent;
 use super::filter::Filter;
 use super::recent::Recent;
-use super::rows::{COLUMNS, FORMAT, Row, SCHEMA, Saved, format, is_blank, recent_of, signed, to_text, write};
+use super::rows::{
+    COLUMNS, FORMAT, Row, SCHEMA, Saved, format, is_blank, read_recent, signed, to_text, write,
+};
 
 /// Rows that are written as one text.
 const ROWS_AT_ONCE: usize = 512;
@@ -79,33 +81,22 @@ impl Catalog {
     }
 
     fn with(conn: rusqlite::Result<Connection>, path: &Path, pass: u64) -> Result<Catalog, Fault> {
-        let read = conn.and_then(|conn| {
-            let found = format(&conn)?;
-            if found != FORMAT {
-                return Ok(Err(found));
-            }
-            let has_tree: bool = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get(0))?;
-            Ok(Ok((has_tree, knows_absent(&conn)?, recent_of(&conn)?, conn)))
-        });
-        let read = read.map_err(|e| fault(path, &e))?;
-        let (has_tree, knows_absent, recent, conn) = read.map_err(|found| {
+        let broken = |e: rusqlite::Error| fault(path, &e);
+        let conn = conn.map_err(broken)?;
+        let found = format(&conn).map_err(broken)?;
+        if found != FORMAT {
             let path = path.display();
             let message =
                 format!("{path}: it has format {found}, this Haul knows {FORMAT}: use the one that wrote it");
-            Fault::fatal("catalog", message)
-        })?;
-        let mut catalog = Catalog {
-            conn,
-            path: path.to_owned(),
-            pass: signed(pass),
-            open: false,
-            recent: Recent::default(),
-            changed: Vec::new(),
-            of_tree: (!has_tree).then(Filter::default),
-            knows_absent,
-        };
-        recent.into_iter().for_each(|(path, row)| catalog.recent.put(path, row));
-        Ok(catalog)
+            return Err(Fault::fatal("catalog", message));
+        }
+        let mut recent = Recent::default();
+        read_recent(&conn, |path, row| recent.put(path, row)).map_err(broken)?;
+        let has_tree = conn.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |r| r.get::<_, bool>(0));
+        let of_tree = (!has_tree.map_err(broken)?).then(Filter::default);
+        let knows_absent = knows_absent(&conn).map_err(broken)?;
+        let (path, pass) = (path.to_owned(), signed(pass));
+        Ok(Catalog { conn, path, pass, open: false, recent, changed: Vec::new(), of_tree, knows_absent })
     }
 
     /// Reads begin a transaction as well: each would otherwise lock the file for itself.

@@ -100,8 +100,7 @@ pub(super) fn hash(path: &str) -> u64 {
 
 /// The last segment of a URL's path, decoded; `None` when there is none.
 pub(super) fn of_url(url: &str) -> Option<Cow<'_, str>> {
-    let scheme = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
-    let rest = scheme.or_else(|| url.split_once("://").map(|(_, rest)| rest)).unwrap_or(url);
+    let rest = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or(url);
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let (_, last) = path.rsplit_once('/')?;
     let decoded = percent_encoding::percent_decode_str(last).decode_utf8_lossy();

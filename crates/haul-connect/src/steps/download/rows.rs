@@ -92,7 +92,7 @@ pub(super) fn is_blank(conn: &Connection) -> rusqlite::Result<bool> {
 #[derive(Serialize, Deserialize)]
 struct Noted<S>(u64, u64, i64, u64, Option<S>, Option<i64>);
 
-/// The rows of one commit, for the end of `recent`: the text of a statement for each would cost more than the row.
+/// Rows for the end of `recent`: the text of a statement for each would cost more than the row.
 pub(super) fn to_text(rows: impl Iterator<Item = (u64, Row)>) -> serde_json::Result<Vec<u8>> {
     let mut text = Vec::new();
     let recent = rows.map(|(path, r)| Noted(path, r.owner, r.pass, r.claimed, r.saved, r.saved_in));
@@ -100,19 +100,18 @@ pub(super) fn to_text(rows: impl Iterator<Item = (u64, Row)>) -> serde_json::Res
     Ok(text)
 }
 
-/// The rows that are not in the tree, the later after the earlier.
-pub(super) fn recent_of(conn: &Connection) -> rusqlite::Result<Vec<(u64, Row)>> {
-    let mut all = Vec::new();
+/// Hands on the rows that are not in the tree, the later after the earlier.
+pub(super) fn read_recent(conn: &Connection, mut put: impl FnMut(u64, Row)) -> rusqlite::Result<()> {
     let mut statement = conn.prepare("SELECT rows FROM recent ORDER BY n")?;
-    let mut commits = statement.query([])?;
-    while let Some(commit) = commits.next()? {
-        let rows: Vec<Noted<Saved>> = serde_json::from_str(commit.get_ref(0)?.as_str()?)
+    let mut texts = statement.query([])?;
+    while let Some(text) = texts.next()? {
+        let rows: Vec<Noted<Saved>> = serde_json::from_str(text.get_ref(0)?.as_str()?)
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
-        all.extend(rows.into_iter().map(|Noted(path, owner, pass, claimed, saved, saved_in)| {
-            (path, Row { owner, pass, claimed, saved, saved_in })
-        }));
+        for Noted(path, owner, pass, claimed, saved, saved_in) in rows {
+            put(path, Row { owner, pass, claimed, saved, saved_in });
+        }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Binds a row to a statement that takes [`COLUMNS`], and runs it.
