@@ -157,10 +157,11 @@ fn killed_at_random_each_row_is_written_once() {
 /// Cuts the power again and again, each time after `most` writes and syncs at the latest, and looks at what is left; how
 /// often.
 fn cut_again_and_again(place: &Place, args: &[String], most: u64, look: impl Fn()) -> u64 {
-    let mut power = PowerCut::new(&place.file("work"));
     let mut rng = fastrand::Rng::with_seed(17);
     let mut cuts = 0;
     for seed in 0..cycles() {
+        // Anew each time: `look` may change what is there.
+        let mut power = PowerCut::new(&place.file("work"));
         // Anything from the making of the run directory to some dozens of commits.
         let records = if seed % 4 == 0 { rng.u64(1..most / 15) } else { rng.u64(most / 15..most) };
         power.kill_after(records);
