@@ -23,9 +23,8 @@ pub const PAGE_BYTES: usize = 64 * KIB;
 /// Pages read ahead of the window.
 pub const PAGES_AHEAD: usize = 2;
 /// Names of files that a download holds in memory before they are put into the tree of all of them: each
-/// page of the tree is then written once for many commits. 2.8 MB beside their texts; a hash table doubles
-/// beyond that.
-pub const CATALOG_ROWS: usize = 28 * KIB;
+/// page of the tree is then written once for many commits. 1.9 MB beside their texts.
+pub const CATALOG_ROWS: usize = 20 * KIB;
 /// Bytes of their texts.
 pub const CATALOG_BYTES: usize = 2 * MIB;
 /// Files without a name that a download keeps open until their commit: the files of some commits. Not more than a

@@ -12,13 +12,16 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     base: Bytes,
-    attached: SmallVec<[(Arc<str>, Bytes); 3]>,
+    /// Apart: thousands of records wait that have none yet.
+    attached: Option<Box<Attached>>,
 }
+
+type Attached = SmallVec<[(Arc<str>, Bytes); 3]>;
 
 impl Record {
     /// Wraps the bytes of one JSON object. The caller has validated them.
     pub fn new(object: impl Into<Bytes>) -> Self {
-        Record { base: object.into(), attached: SmallVec::new() }
+        Record { base: object.into(), attached: None }
     }
 
     /// The object as it was read.
@@ -28,25 +31,26 @@ impl Record {
 
     /// Attaches a member; a later one of the same name replaces the earlier.
     pub fn attach(&mut self, name: Arc<str>, value: Bytes) {
-        match self.attached.iter_mut().find(|(n, _)| *n == name) {
+        let attached = self.attached.get_or_insert_default();
+        match attached.iter_mut().find(|(n, _)| *n == name) {
             Some(slot) => slot.1 = value,
-            None => self.attached.push((name, value)),
+            None => attached.push((name, value)),
         }
     }
 
     /// The attached member of that name, if there is one.
     pub fn attached(&self, name: &str) -> Option<&Bytes> {
-        self.attached.iter().find(|(n, _)| &**n == name).map(|(_, v)| v)
+        self.attached.as_deref()?.iter().find(|(n, _)| &**n == name).map(|(_, v)| v)
     }
 
     /// All attached members in order.
     pub fn members(&self) -> impl Iterator<Item = (&Arc<str>, &Bytes)> {
-        self.attached.iter().map(|(n, v)| (n, v))
+        self.attached.as_deref().into_iter().flatten().map(|(n, v)| (n, v))
     }
 
     /// Bytes held, for the budget.
     pub fn len(&self) -> usize {
-        self.base.len() + self.attached.iter().map(|(_, v)| v.len()).sum::<usize>()
+        self.base.len() + self.members().map(|(_, v)| v.len()).sum::<usize>()
     }
 
     /// True when it holds no bytes at all.
@@ -59,10 +63,10 @@ impl Record {
     /// An attached member shadows one of the same name in the original object by coming later:
     /// JSON readers take the last.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        if self.attached.is_empty() {
+        let Some(attached) = &self.attached else {
             out.extend_from_slice(&self.base);
             return;
-        }
+        };
         let body = self.base.trim_ascii_end();
         let body = body.strip_suffix(b"}").unwrap_or(body).trim_ascii_end();
         out.extend_from_slice(body);
@@ -71,7 +75,7 @@ impl Record {
             out.push(b'{');
             first = true;
         }
-        for (name, value) in &self.attached {
+        for (name, value) in attached.iter() {
             if !first {
                 out.push(b',');
             }

@@ -93,18 +93,17 @@ impl Deref for Written {
 }
 
 /// A whole file that waits for its name.
-#[derive(Clone, Debug)]
 pub(super) enum Body {
     /// It has another one, which nobody else uses.
     Named(PathBuf),
-    Nameless(Arc<Written>),
+    Nameless(Written),
 }
 
 impl Body {
     /// Of what was written as this part.
     pub(super) fn new(part: &PartPath<'_>, written: Written) -> Self {
         match written.is_nameless() {
-            true => Body::Nameless(Arc::new(written)),
+            true => Body::Nameless(written),
             false => Body::Named(part.to_path_buf()),
         }
     }
@@ -142,14 +141,6 @@ impl Body {
         if let Body::Named(part) = self {
             // Unfinished files are swept at the end of the run in any case.
             let _ = fs::remove_file(part);
-        }
-    }
-
-    pub(super) fn is(&self, other: &Body) -> bool {
-        match (self, other) {
-            (Body::Named(one), Body::Named(other)) => one == other,
-            (Body::Nameless(one), Body::Nameless(other)) => Arc::ptr_eq(one, other),
-            _ => false,
         }
     }
 }

@@ -38,7 +38,6 @@ const KEPT_ITEMS: usize = 4096;
 pub(super) type Place = (SliceId, Seq);
 
 /// A verified file that waits for its commit.
-#[derive(Clone, Debug)]
 pub(super) struct Prepared {
     pub(super) body: Body,
     /// Relative to the destination.
@@ -56,6 +55,9 @@ pub(super) struct Prepared {
     pub(super) is_new: bool,
 }
 
+/// Those of one item, or of many.
+pub(super) type Files = Vec<Arc<Prepared>>;
+
 /// See the module.
 pub struct Depot {
     to: PathBuf,
@@ -72,10 +74,10 @@ pub(super) struct Open {
     /// The destination had no files when it was opened: what is there has come from this process.
     pub(super) was_empty: bool,
     pub(super) catalog: Mutex<Catalog>,
-    prepared: Mutex<HashMap<Place, Vec<Prepared>>>,
-    kept: Mutex<HashMap<Place, Vec<Prepared>>>,
+    prepared: Mutex<HashMap<Place, Files>>,
+    kept: Mutex<HashMap<Place, Files>>,
     /// Verified files by URL, until the catalog has them.
-    landed: Mutex<ByHash<(Body, String, Complete)>>,
+    landed: Mutex<ByHash<Arc<Prepared>>>,
     /// URLs that are being fetched, and who waits for that.
     busy: Mutex<ByHash<Option<watch::Sender<()>>>>,
 }
@@ -193,13 +195,13 @@ impl Open {
     }
 
     /// Verified files of an item that an earlier attempt left.
-    pub(super) fn take_kept(&self, place: Place) -> Vec<Prepared> {
+    pub(super) fn take_kept(&self, place: Place) -> Files {
         let mut kept = lock(&self.kept);
-        if kept.is_empty() { Vec::new() } else { kept.remove(&place).unwrap_or_default() }
+        if kept.is_empty() { Files::new() } else { kept.remove(&place).unwrap_or_default() }
     }
 
     /// Keeps verified files of an item for its next attempt.
-    pub(super) fn keep(&self, place: Place, files: Vec<Prepared>) {
+    pub(super) fn keep(&self, place: Place, files: Files) {
         let mut kept = lock(&self.kept);
         if files.is_empty() {
             return;
@@ -213,10 +215,10 @@ impl Open {
     }
 
     /// Removes verified files of an item that fails.
-    pub(super) fn discard(&self, files: &[Prepared]) {
+    pub(super) fn discard(&self, files: &[Arc<Prepared>]) {
         let mut landed = lock(&self.landed);
         for file in files {
-            if landed.get(&file.url).is_some_and(|(body, ..)| body.is(&file.body)) {
+            if landed.get(&file.url).is_some_and(|landed| Arc::ptr_eq(landed, file)) {
                 landed.remove(&file.url);
             }
             file.body.discard();
@@ -224,13 +226,13 @@ impl Open {
     }
 
     /// What was prepared for items, which leave here.
-    pub(super) fn take_prepared(&self, done: &[Place]) -> Vec<Prepared> {
+    pub(super) fn take_prepared(&self, done: &[Place]) -> Files {
         let mut prepared = lock(&self.prepared);
         done.iter().filter_map(|place| prepared.remove(place)).flatten().collect()
     }
 
     /// Files whose rows the catalog has by now.
-    pub(super) fn settled(&self, files: &[Prepared]) {
+    pub(super) fn settled(&self, files: &[Arc<Prepared>]) {
         let mut landed = lock(&self.landed);
         for file in files {
             landed.remove(&file.url);
@@ -238,22 +240,22 @@ impl Open {
     }
 
     /// The files of an item are complete: its commit gives them their names.
-    pub(super) fn prepare(&self, place: Place, files: Vec<Prepared>) {
+    pub(super) fn prepare(&self, place: Place, files: Files) {
         lock(&self.prepared).insert(place, files);
     }
 
     /// A file was verified: others with the same URL are copied from it.
-    pub(super) fn land(&self, file: &Prepared) {
-        lock(&self.landed).insert(file.url, (file.body.clone(), file.name.clone(), file.complete));
+    pub(super) fn land(&self, file: &Arc<Prepared>) {
+        lock(&self.landed).insert(file.url, file.clone());
     }
 
     /// An open file with the content of a URL, if there is one, and what is known of it.
     pub(super) fn twin(&self, url: u64) -> Result<Option<(File, Complete)>, Fault> {
-        if let Some((body, name, complete)) = lock(&self.landed).get(&url) {
+        if let Some(landed) = lock(&self.landed).get(&url) {
             // It may be getting its name just now.
-            let opened = body.open().or_else(|_| File::open(self.target(name)));
+            let opened = landed.body.open().or_else(|_| File::open(self.target(&landed.name)));
             if let Ok(file) = opened {
-                return Ok(Some((file, *complete)));
+                return Ok(Some((file, landed.complete)));
             }
         }
         let Some(saved) = lock(&self.catalog).of_url(url)? else { return Ok(None) };

@@ -11,6 +11,7 @@ use haul_core::finish::Finish;
 use haul_core::record::write_json_string;
 use haul_core::{Fault, Seq, SliceId};
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
 
 use super::catalog::Catalog;
 use super::depot::{Depot, Open, Prepared, lock, unwritable};
@@ -25,7 +26,9 @@ const RECEIPTS: &str = "receipts";
 /// Receipts that are compressed together: more would need more memory and not become much smaller.
 const AT_ONCE: usize = 512;
 /// Receipts are small and alike: a fast level does most of what a slow one does.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
+/// 64 KiB, some hundred receipts: room for more takes half a megabyte.
+const WINDOW_LOG: u32 = 16;
 
 /// See the module.
 pub(super) struct Finishing {
@@ -51,11 +54,15 @@ impl Finishing {
         receipts.set_len(len).map_err(|e| disk_fault(&path, &e))?;
         let root = File::open(depot.to()).map_err(|e| unwritable(depot.to(), &e))?;
         let apart = device(&root) != device(&receipts);
-        let compressor = Compressor::new(LEVEL).map_err(|e| disk_fault(&path, &e))?;
+        let compressor = Compressor::new(LEVEL).and_then(|mut made| {
+            made.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+            Ok(made)
+        });
+        let compressor = compressor.map_err(|e| disk_fault(&path, &e))?;
         Ok(Finishing { depot: depot.clone(), receipts, receipts_path: path, compressor, len, root, apart })
     }
 
-    fn write_receipts(&mut self, files: &[Prepared]) -> Result<(), Fault> {
+    fn write_receipts(&mut self, files: &[Arc<Prepared>]) -> Result<(), Fault> {
         let mut lines = Vec::new();
         for files in files.chunks(AT_ONCE) {
             lines.clear();
@@ -67,7 +74,7 @@ impl Finishing {
         Ok(())
     }
 
-    fn write_rows(&self, open: &Open, files: &[Prepared]) -> Result<(), Fault> {
+    fn write_rows(&self, open: &Open, files: &[Arc<Prepared>]) -> Result<(), Fault> {
         let mut catalog = lock(&open.catalog);
         for file in files {
             let saved = Saved {
@@ -85,7 +92,7 @@ impl Finishing {
     }
 
     /// Makes contents durable: those of all files at once.
-    fn sync(&self, files: &[Prepared]) -> Result<(), Fault> {
+    fn sync(&self, files: &[Arc<Prepared>]) -> Result<(), Fault> {
         if self.apart {
             self.receipts.sync_data().map_err(|e| disk_fault(&self.receipts_path, &e))?;
         }
@@ -102,7 +109,7 @@ impl Finishing {
     }
 
     /// Gives files their names and makes the directories durable.
-    fn rename(&self, open: &Open, files: &[Prepared]) -> Result<(), Fault> {
+    fn rename(&self, open: &Open, files: &[Arc<Prepared>]) -> Result<(), Fault> {
         let (mut directories, mut last) = (BTreeSet::new(), None);
         for file in files {
             let target = open.target(&file.name);

@@ -50,7 +50,7 @@ use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
 use crate::stores::disk::{disk_fault, mtime};
 use body::{Body, Written};
-use depot::{Open, PartPath, Prepared, lock};
+use depot::{Files, Open, PartPath, Prepared, lock};
 use digest::Digests;
 use flows::Flows;
 use home::Homes;
@@ -93,7 +93,7 @@ enum Got {
     /// It is there already; true: since this reading of the source.
     There(bool),
     /// It is verified.
-    Prepared(Box<Prepared>),
+    Prepared(Arc<Prepared>),
     /// A status says that it is not needed.
     Absent(u16),
     /// A status says that the item is not needed.
@@ -127,7 +127,7 @@ impl Download {
                     there += 1;
                     earlier += usize::from(!now);
                 }
-                Ok(Got::Prepared(file)) => ready.push(*file),
+                Ok(Got::Prepared(file)) => ready.push(file),
                 Ok(Got::Absent(_)) => {}
                 Ok(Got::Skip(status)) => {
                     ready.append(&mut kept);
@@ -157,7 +157,7 @@ impl Download {
         &self,
         item: &Item,
         wanted: &Wanted,
-        kept: &mut Vec<Prepared>,
+        kept: &mut Files,
         open: &Open,
         cx: &Cx<'_>,
     ) -> Result<Got, Fault> {
@@ -177,7 +177,7 @@ impl Download {
             return Ok(Got::There(saved_now));
         }
         if let Some(at) = kept.iter().position(|k| k.url == url_hash && k.name == target.name) {
-            return Ok(Got::Prepared(Box::new(kept.swap_remove(at))));
+            return Ok(Got::Prepared(kept.swap_remove(at)));
         }
         let began = Instant::now();
         let (complete, body) = match self.fetch_or_copy(item, &target, open, cx).await? {
@@ -190,7 +190,7 @@ impl Download {
         };
         let mut prepared = Prepared {
             body,
-            name: target.name.clone(),
+            name: target.name,
             path,
             owner,
             url: url_hash,
@@ -202,8 +202,9 @@ impl Download {
             is_new: false,
         };
         prepared.is_new = row.saved.is_none() && self.check_foreign(open, &prepared)? && !self.spec.overwrite;
+        let prepared = Arc::new(prepared);
         open.land(&prepared);
-        Ok(Got::Prepared(Box::new(prepared)))
+        Ok(Got::Prepared(prepared))
     }
 
     /// True when a file stands as it was saved. One that was only touched is read once.
@@ -230,7 +231,7 @@ impl Download {
         if same || self.spec.overwrite && !meta.is_dir() {
             return Ok(false);
         }
-        open.discard(std::slice::from_ref(file));
+        file.body.discard();
         let message =
             format!("\"{}\" is there and differs: move it away, or say --overwrite", path.display());
         Err(Fault::permanent("exists", bounded(message)))

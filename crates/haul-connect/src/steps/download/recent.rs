@@ -22,8 +22,9 @@ struct Slot {
     owner: u64,
     claimed: u64,
     pass: i64,
-    saved_in: Option<i64>,
+    /// What follows says something of those that were saved only.
     is_saved: bool,
+    saved_in: i64,
     crc: u32,
     /// Where its name begins in the texts; its checksum comes after it.
     text: u32,
@@ -59,8 +60,8 @@ impl Recent {
             owner,
             claimed,
             pass,
-            saved_in,
             is_saved: saved.is_some(),
+            saved_in: saved_in.unwrap_or_default(),
             crc: 0,
             text: 0,
             name_len: 0,
@@ -132,7 +133,8 @@ impl Recent {
                 checksum: self.texts[checksum..][..usize::from(slot.checksum_len)].to_owned(),
             }
         });
-        Row { owner: slot.owner, pass: slot.pass, claimed: slot.claimed, saved, saved_in: slot.saved_in }
+        let saved_in = slot.is_saved.then_some(slot.saved_in);
+        Row { owner: slot.owner, pass: slot.pass, claimed: slot.claimed, saved, saved_in }
     }
 }
 

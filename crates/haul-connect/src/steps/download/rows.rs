@@ -15,7 +15,7 @@ pub(super) struct Row {
     pub(super) claimed: u64,
     /// What was saved under it.
     pub(super) saved: Option<Saved>,
-    /// The reading of the source in which it was saved.
+    /// The reading of the source in which it was saved, if anything was.
     pub(super) saved_in: Option<i64>,
 }
 
@@ -40,7 +40,7 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(super) const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
-    PRAGMA cache_size = -1024;
+    PRAGMA cache_size = -512;
     PRAGMA wal_autocheckpoint = 2000;
     CREATE TABLE IF NOT EXISTS file (
         path INTEGER PRIMARY KEY,
