@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use haul_core::budget::{Account, Budget, Held};
 use haul_core::limits::CONNECTION_IDLE_AGE;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::frame::{Progress, ReplyError, ReplyReader};
@@ -102,7 +102,7 @@ impl Conn {
     pub(crate) fn is_open(&mut self) -> bool {
         let mut byte = [0; 1];
         let mut cx = Context::from_waker(Waker::noop());
-        self.wire.poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        Pin::new(&mut self.wire).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
     /// Gives up the buffers before it is put aside.
@@ -209,24 +209,41 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Reads once: the number of bytes that came, and how far the reply is with them.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Result<(usize, Progress), Broken>> {
+        let read = match self.reader.room() {
+            // A large body goes where it is handed on from, and is not copied.
+            Some(mut room) => {
+                let read = ready!(pin!(self.conn.wire.read_buf(&mut room)).poll(cx));
+                read.map(|n| (n, Ok(self.reader.came(n))))
+            }
+            None => {
+                let mut buf = ReadBuf::new(scratch);
+                let read = ready!(Pin::new(&mut self.conn.wire).poll_read(cx, &mut buf));
+                read.map(|()| (buf.filled().len(), self.reader.push(buf.filled())))
+            }
+        };
+        Poll::Ready(match read {
+            Ok((n, progress)) => progress.map(|progress| (n, progress)).map_err(Broken::Reply),
+            Err(e) => Err(self.lost(e)),
+        })
+    }
+
     fn poll_reply(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<Ended, Broken>> {
         loop {
-            let mut buf = ReadBuf::new(scratch);
-            match self.conn.wire.poll_read(cx, &mut buf) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.lost(e))),
-                Poll::Ready(Ok(())) => {}
-            }
-            let bytes = buf.filled();
+            let (came, progress) = ready!(self.poll_read(cx, scratch))?;
             self.last_progress = Instant::now();
-            if bytes.is_empty() {
+            if came == 0 {
                 return Poll::Ready(self.eof());
             }
-            match self.reader.push(bytes) {
-                Err(e) => return Poll::Ready(Err(Broken::Reply(e))),
-                Ok(Progress::Enough) => return Poll::Ready(Ok(self.ended(false))),
-                Ok(Progress::Done { used }) => {
-                    let clean = used == bytes.len() && self.flushed;
+            match progress {
+                Progress::Enough => return Poll::Ready(Ok(self.ended(false))),
+                Progress::Done { used } => {
+                    let clean = used == came && self.flushed;
                     let head = self.reader.head();
                     let keep_alive = head.is_some_and(|head| head.keep_alive);
                     if let Some(limit) = head.and_then(|head| head.idle_limit) {
@@ -236,7 +253,7 @@ impl<'a> Exchange<'a> {
                     }
                     return Poll::Ready(Ok(self.ended(clean && keep_alive)));
                 }
-                Ok(Progress::More) => self.count(),
+                Progress::More => self.count(),
             }
             if self.head_only && self.reader.head().is_some() {
                 return Poll::Ready(Ok(self.ended(false)));

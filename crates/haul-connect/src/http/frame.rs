@@ -1,6 +1,8 @@
 //! Reads one reply from the bytes of a connection: interim replies, head, body by its framing.
 //! Without I/O, so that every split of every reply can be tested.
 
+use bytes::BufMut;
+use bytes::buf::Limit;
 use haul_core::limits::{BODY_BYTES, HEAD_BYTES};
 
 use super::chunks::{Chunks, Piece};
@@ -192,6 +194,27 @@ impl ReplyReader {
                 Phase::Done => return Ok(Progress::Done { used: at }),
             }
         }
+    }
+
+    /// Where the next bytes of the connection may be put instead of being pushed: they belong to the body, which has
+    /// room for them.
+    pub fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let Phase::Length(left) = self.phase else { return None };
+        let room = (self.body.capacity() - self.body.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        (self.streaming && room > 0).then(|| (&mut self.body).limit(room))
+    }
+
+    /// So many bytes were put into the room.
+    pub fn came(&mut self, bytes: usize) -> Progress {
+        self.body_total += bytes as u64;
+        if let Phase::Length(left) = &mut self.phase {
+            *left = left.saturating_sub(bytes as u64);
+            if *left == 0 {
+                self.phase = Phase::Done;
+                return Progress::Done { used: bytes };
+            }
+        }
+        self.more()
     }
 
     /// The connection ended: fine only for a body that ends with it.

@@ -124,13 +124,6 @@ impl Wire {
         }
     }
 
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Wire::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-
     /// Writes from `head`, then from `body`, in one call where both have something left.
     pub(crate) fn poll_write(
         &mut self,
@@ -152,6 +145,15 @@ impl Wire {
         match self {
             Wire::Plain(_) => Poll::Ready(Ok(())),
             Wire::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Wire::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! time; it has no place for headers.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use haul_core::store::{Content, Listing, Meta, Receipt, Store};
 use haul_core::{Cx, Fault, Key};
 
 use super::checked::{Checked, Passed};
-use super::disk::{disk_fault, mtime};
+use super::disk::{self, disk_fault, mtime};
 use super::walk::Walk;
 
 /// Where unfinished objects are; no key leads there.
@@ -301,7 +301,7 @@ async fn write(
 ) -> Result<Receipt, Fault> {
     let mut checked = Checked::new(content, meta);
     while let Some(bytes) = checked.next(cx).await? {
-        file.write_all(&bytes).map_err(|e| disk_fault(path, &e))?;
+        disk::write(file, &bytes).map_err(|e| disk_fault(path, &e))?;
     }
     let Passed { len, crc32c, .. } = checked.passed();
     let dropped = meta.headers.iter().map(|(name, _)| name.clone()).collect();

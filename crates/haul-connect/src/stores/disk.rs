@@ -1,7 +1,9 @@
 //! What the system says of local files.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
+#[cfg(not(unix))]
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
 use haul_core::Fault;
@@ -116,6 +118,32 @@ pub(crate) fn reopen(file: &File) -> io::Result<File> {
 #[cfg(target_os = "linux")]
 fn through_proc(file: &File) -> String {
     format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file))
+}
+
+/// Bytes that are written at once. Linux takes memory for what is written in blocks of about that size. Large free
+/// blocks are what a virtual machine has given back to its host, and the first touch of each page then costs several
+/// times its copy; small ones are memory that was in use a moment ago.
+const AT_ONCE: usize = 32 * 1024;
+
+/// Writes all bytes where a file stands.
+pub(crate) fn write(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    bytes.chunks(AT_ONCE).try_for_each(|piece| file.write_all(piece))
+}
+
+/// Writes all bytes at a place of a file.
+pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileExt;
+        let places = (at..).step_by(AT_ONCE);
+        bytes.chunks(AT_ONCE).zip(places).try_for_each(|(piece, at)| file.write_all_at(piece, at))
+    }
+    #[cfg(not(unix))]
+    {
+        let mut from = file;
+        from.seek(SeekFrom::Start(at))?;
+        write(file, bytes)
+    }
 }
 
 /// Files that this process may have open; 0: nobody knows.

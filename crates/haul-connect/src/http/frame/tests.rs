@@ -96,6 +96,43 @@ proptest! {
     }
 
     #[test]
+    fn a_body_that_is_put_into_its_room_is_the_one_that_was_sent(
+        len in 1usize..700_000,
+        sizes in prop::collection::vec(1usize..200_000, 1..40),
+        with_head in 0usize..3_000,
+    ) {
+        let body: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let wire = [format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n").as_bytes(), &body[..]].concat();
+        let mut reader = ReplyReader::streaming();
+        prop_assert!(reader.room().is_none(), "nothing is known of it yet");
+        let (mut at, mut got) = ((wire.len() - len + with_head).min(wire.len()), Vec::new());
+        let mut progress = reader.push(&wire[..at]).unwrap();
+        for size in sizes.iter().cycle() {
+            if let Progress::Done { used } = progress {
+                prop_assert!(used <= at);
+                break;
+            }
+            if reader.body_len() > 128 * 1024 {
+                got.extend_from_slice(reader.body());
+                reader.clear_body();
+            }
+            let mut room = reader.room().expect("of a known length");
+            let n = room.remaining_mut().min(*size);
+            prop_assert!(at + n <= wire.len(), "room for more than the body");
+            room.put_slice(&wire[at..at + n]);
+            progress = reader.came(n);
+            at += n;
+        }
+        prop_assert!(reader.is_done() && reader.room().is_none());
+        got.extend_from_slice(reader.body());
+        prop_assert!(at == wire.len() && got == body);
+        let mut cut = ReplyReader::streaming();
+        cut.push(&wire[..wire.len() - len]).unwrap();
+        cut.came(len - 1);
+        prop_assert_eq!(cut.eof(), Err(ReplyError::BodyCut { got: len as u64 - 1, of: Some(len as u64) }));
+    }
+
+    #[test]
     fn chunks_of_any_sizes_give_the_body(sizes in prop::collection::vec(1usize..600, 0..8), step in 1usize..900) {
         let mut wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         let mut body = Vec::new();

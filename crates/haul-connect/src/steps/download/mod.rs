@@ -29,7 +29,7 @@ mod recent;
 mod rows;
 mod wanted;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ pub use wanted::{WantedError, WantedFiles};
 use crate::http::redact::redact;
 use crate::http::reply::bounded;
 use crate::http::{Client, HeaderLines, StatusRules, Url};
-use crate::stores::disk::{disk_fault, mtime};
+use crate::stores::disk::{disk_fault, mtime, write};
 use body::{Body, Written};
 use depot::{Files, Open, PartPath, Prepared, lock};
 use digest::Digests;
@@ -345,7 +345,7 @@ fn copy(
         if n == 0 {
             break;
         }
-        (&*out).write_all(&buffer[..n]).map_err(broken)?;
+        write(&out, &buffer[..n]).map_err(broken)?;
         digests.update(&buffer[..n]);
         len += n as u64;
     }

@@ -64,20 +64,6 @@ fn boot() -> String {
     id.trim().to_owned()
 }
 
-/// Writes all bytes at a place of a file.
-pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
-    }
-    #[cfg(not(unix))]
-    {
-        let mut file = file;
-        file.seek(SeekFrom::Start(at))?;
-        io::Write::write_all(&mut file, bytes)
-    }
-}
-
 /// Takes what follows in a file.
 pub(super) fn digest_rest(mut file: &File, from: u64, digests: &mut Digests) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;

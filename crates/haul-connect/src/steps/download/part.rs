@@ -17,13 +17,13 @@ use super::depot::PartPath;
 use super::digest::{Checksum, Digests};
 use super::flows::Flow;
 use super::kind::{self, Mismatch};
-use super::note::{Note, digest_rest, write_at};
+use super::note::{Note, digest_rest};
 use super::ranges::{Range, Ranges, UNKNOWN};
 use crate::http::Url;
 use crate::http::encoding::Coding;
 use crate::http::fetch::FetchHead;
 use crate::http::reply::{bounded, excerpt, origin_of};
-use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room};
+use crate::stores::disk::{available, disk_fault, is_full, mtime, no_room, write_at};
 
 /// A file below this is not worth a note: it is fetched again.
 pub(super) const NOTED_FROM: u64 = 1024 * 1024;
