@@ -45,7 +45,7 @@ impl Record {
 
     /// All attached members in order.
     pub fn members(&self) -> impl Iterator<Item = (&Arc<str>, &Bytes)> {
-        self.attached.as_deref().into_iter().flatten().map(|(n, v)| (n, v))
+        self.attached.as_deref().map_or(&[][..], |attached| &attached[..]).iter().map(|(n, v)| (n, v))
     }
 
     /// Bytes held, for the budget.

@@ -20,7 +20,8 @@ const RESERVED: [&str; 22] = [
 /// A value as a part of a name: separators and what no name may hold become `_`.
 pub(super) fn value(text: &str) -> Cow<'_, str> {
     let odd = |c: char| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || c.is_control();
-    if !text.contains(odd) {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if text.bytes().all(is_plain) || !text.contains(odd) {
         return Cow::Borrowed(text);
     }
     text.chars().map(|c| if odd(c) { '_' } else { c }).collect()
@@ -103,7 +104,10 @@ pub(super) fn of_url(url: &str) -> Option<Cow<'_, str>> {
     let rest = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or(url);
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let (_, last) = path.rsplit_once('/')?;
-    let decoded = percent_encoding::percent_decode_str(last).decode_utf8_lossy();
+    let decoded = match last.contains('%') {
+        true => percent_encoding::percent_decode_str(last).decode_utf8_lossy(),
+        false => Cow::Borrowed(last),
+    };
     (!decoded.is_empty()).then_some(decoded)
 }
 
