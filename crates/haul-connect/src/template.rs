@@ -208,10 +208,7 @@ impl Template {
         self.render((&item.record, Some(&item.key)), given, &mut |part| {
             match part {
                 Rendered::Text(text) => out.push_str(text),
-                Rendered::Value(value, _) => match std::str::from_utf8(value) {
-                    Ok(text) => out.push_str(&safe(text)),
-                    Err(_) => out.push_str(&safe(&String::from_utf8_lossy(value))),
-                },
+                Rendered::Value(value, _) => out.push_str(&safe(&String::from_utf8_lossy(value))),
             }
             Ok(())
         })?;

@@ -46,6 +46,7 @@ impl<T: Into<Bytes>> From<T> for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most are text, and to check that is quicker than to mend it.
         match std::str::from_utf8(&self.0) {
             Ok(text) => f.write_str(text),
             Err(_) => f.write_str(&String::from_utf8_lossy(&self.0)),

@@ -16,6 +16,9 @@ const INTERIM_MAX: u32 = 16;
 pub(crate) const DRAINED_KEEP: usize = 16 * 1024;
 /// Bytes read to make a connection reusable; a new connection is cheaper than more of them.
 pub(crate) const DRAINED_READ: u64 = 256 * 1024;
+/// Bytes that a length reserves at once: it is a claim, and what comes beyond grows as it comes. Twice what is handed
+/// on, so that a block that is nearly full has room for another read.
+const RESERVED: usize = 256 * 1024;
 
 /// Why bytes are no reply.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -310,8 +313,7 @@ impl ReplyReader {
                 if self.keep != BodyUse::Drain && !self.streaming && length > BODY_BYTES as u64 {
                     return Err(ReplyError::BodyTooLarge);
                 }
-                // A length is a claim: what it reserves is bounded, the rest grows as it comes.
-                let len = usize::try_from(length).unwrap_or(usize::MAX).min(256 * 1024);
+                let len = usize::try_from(length).unwrap_or(usize::MAX).min(RESERVED);
                 if self.streaming {
                     self.body = room::take(len);
                 }

@@ -41,7 +41,6 @@ impl Nameless {
 }
 
 /// One of the nameless files that may be open.
-#[derive(Debug)]
 struct Seat(Arc<Nameless>);
 
 impl Drop for Seat {
@@ -50,14 +49,7 @@ impl Drop for Seat {
     }
 }
 
-impl std::fmt::Debug for Nameless {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Nameless")
-    }
-}
-
 /// A file that is open to be written.
-#[derive(Debug)]
 pub(super) struct Written {
     file: File,
     seat: Option<Seat>,

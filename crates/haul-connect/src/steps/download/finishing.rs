@@ -54,11 +54,7 @@ impl Finishing {
         receipts.set_len(len).map_err(|e| disk_fault(&path, &e))?;
         let root = File::open(depot.to()).map_err(|e| unwritable(depot.to(), &e))?;
         let apart = device(&root) != device(&receipts);
-        let compressor = Compressor::new(LEVEL).and_then(|mut made| {
-            made.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
-            Ok(made)
-        });
-        let compressor = compressor.map_err(|e| disk_fault(&path, &e))?;
+        let compressor = compressor().map_err(|e| disk_fault(&path, &e))?;
         Ok(Finishing { depot: depot.clone(), receipts, receipts_path: path, compressor, len, root, apart })
     }
 
@@ -171,6 +167,12 @@ fn appeared(open: &Open, file: &Prepared, target: &Path) -> Fault {
     let message =
         format!("{}: it has appeared while it was fetched; another program writes there", target.display());
     forgotten.err().unwrap_or_else(|| Fault::fatal("exists", message))
+}
+
+fn compressor() -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    Ok(compressor)
 }
 
 /// One line: key, url, path, bytes, checksum, milliseconds.

@@ -20,6 +20,7 @@ const RESERVED: [&str; 22] = [
 /// A value as a part of a name: separators and what no name may hold become `_`.
 pub(super) fn value(text: &str) -> Cow<'_, str> {
     let odd = |c: char| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || c.is_control();
+    // What nearly all are made of is looked at byte by byte.
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if text.bytes().all(is_plain) || !text.contains(odd) {
         return Cow::Borrowed(text);
